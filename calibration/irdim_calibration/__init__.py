@@ -1,0 +1,1 @@
+"""Which patches calibrate an INT8 graph, and the ranges that they give."""

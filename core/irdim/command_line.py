@@ -1,0 +1,19 @@
+"""How every irdim command ends: 0, or one clear line on stderr and 2 (bad input), or 130 (Ctrl-C)."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from irdim.errors import InputError
+
+
+def run_command(app: Callable[..., Any]) -> None:
+    """Run a typer app; an InputError becomes `error: ...` on stderr and exit code 2, Ctrl-C exit code 130."""
+    try:
+        app(standalone_mode=True)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None

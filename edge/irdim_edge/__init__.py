@@ -1,0 +1,1 @@
+"""The edge daemon: camera, detection, suspects, spool, upload."""

@@ -1,0 +1,1 @@
+"""A run becomes a bundle: ONNX, INT8 Q/DQ, parity."""

@@ -1,0 +1,1 @@
+"""The workstation: data set, patches, backbones, fitting, evaluation, review."""
