@@ -1,0 +1,1 @@
+"""One module a command; irdim_train.cli registers them."""
