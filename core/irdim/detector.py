@@ -1,0 +1,51 @@
+"""Frames in, detections out: history, differencing, engine, decoding. The same steps for `evaluate`, `mine` and the edge."""
+
+from dataclasses import dataclass, field
+
+from irdim.boxes import Detection
+from irdim.bundle import Bundle, ModelCard
+from irdim.differencing import network_input
+from irdim.engines import Engine, open_engine
+from irdim.grid import decode, pad_to_stride
+from irdim.history import History
+from irdim.sources import Frame
+
+
+@dataclass(frozen=True)
+class Step:
+    """What became of one frame. status: 'ok', or 'warming' with a reason and no detections; detections: every one of at least the low threshold,
+    best first; shift: camera motion (dy, dx) in px since the frame before, (0, 0) where it is not registered."""
+
+    frame: Frame
+    status: str
+    reason: str = ""
+    detections: list[Detection] = field(default_factory=list)
+    shift: tuple[float, float] = (0.0, 0.0)
+
+
+class Detector:
+    """A network with its input step, fed frame by frame."""
+
+    def __init__(self, card: ModelCard, engine: Engine) -> None:
+        self.card, self.engine = card, engine
+        self.thresholds = card.thresholds
+        self._history = History(card.input, card.interval)
+
+    @classmethod
+    def from_bundle(cls, bundle: Bundle, *, precision: str = "int8", threads: int = 0) -> "Detector":
+        """A detector that runs a bundle's graph; threads: 0 for all cores."""
+        return cls(bundle.card, open_engine(bundle.graph(precision), threads=threads))
+
+    def push(self, frame: Frame) -> Step:
+        """Take the newest frame; its stack's detections, or why there is no stack."""
+        stack = self._history.push(frame)
+        if isinstance(stack, str):
+            return Step(frame, "warming", stack)
+        image = pad_to_stride(network_input(stack.frames, self.card.input, stack.shifts), self.card.stride)
+        detections = decode(self.engine.run(image), self.card.stride, self.thresholds.low, stack.frames.shape[1:])
+        dy, dx = stack.shifts[0] / self.card.input.frame_step
+        return Step(frame, "ok", "", detections, (float(dy), float(dx)))
+
+    def reset(self) -> None:
+        """Forget the frames seen so far (a new sequence begins)."""
+        self._history.reset()

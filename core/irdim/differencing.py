@@ -1,0 +1,155 @@
+"""From a stack of frames to the network's input: alignment, Eq. (1), high-pass, noise scale, compression. NumPy reference.
+
+Every input kind takes the same steps, so that comparing them is fair:
+
+    frames --align--> planes (differences and/or frames, in counts) --high-pass--> / sigma --> 4 asinh(x / 4)
+
+Shifts and sigmas are inputs: they come from the whole frame, so that a patch and the frame it was cut from are treated alike.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from irdim.errors import InputError
+from irdim.noise import noise_sigma
+
+STACK = 4  # frames in a stack, newest first (the paper's N)
+HIGH_PASS_RADIUS = 10  # px; the local mean is taken over a (2 r + 1)-wide square, more than twice the largest target
+KNEE = 4.0  # noise sigmas; where compression leaves the straight line
+INPUT_RANGE = 16.0  # what an INT8 input covers, symmetric, after compression: 109 sigma
+CHANNELS = {"single": 1, "sequence": 4, "difference": 3, "difference+frame": 4}
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What the network sees. kind: one of CHANNELS; frame_step: frames between neighbours of a stack; register: align them first."""
+
+    kind: str = "difference+frame"
+    frame_step: int = 1
+    register: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind not in CHANNELS:
+            raise InputError(f"input '{self.kind}' is not known; choose one of {', '.join(CHANNELS)}")
+        if self.frame_step < 1:
+            raise InputError(f"frame step {self.frame_step}: must be 1 or more")
+
+    @property
+    def channels(self) -> int:
+        return CHANNELS[self.kind]
+
+    @property
+    def history(self) -> int:
+        """Frames that a live ring holds: 3 * frame_step + 1."""
+        return (STACK - 1) * self.frame_step + 1
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+NO_SHIFT = np.zeros((STACK - 1, 2), np.float32)
+
+
+def align(stack: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    """Lay the older frames over the newest. stack: (4, H, W), newest first; shifts: (3, 2) content motion (dy, dx) px from each older
+    frame to the newest. Returns (4, H, W) float32. Whole pixels first (what comes from outside is taken from the newest frame, so its
+    difference is zero), then the rest bilinearly."""
+    newest = stack[0].astype(np.float32)
+    aligned = np.empty(stack.shape, np.float32)
+    aligned[0] = newest
+    for k, (dy, dx) in enumerate(np.asarray(shifts, np.float32), start=1):
+        whole_y, whole_x = whole_pixels(dy), whole_pixels(dx)
+        moved = move_whole(stack[k].astype(np.float32), whole_y, whole_x, newest)
+        moved = _move_part(moved, np.float32(dy - whole_y), axis=0)
+        aligned[k] = _move_part(moved, np.float32(dx - whole_x), axis=1)
+    return aligned
+
+
+def whole_pixels(shift: float) -> int:
+    """The whole part of a shift: the nearest integer (halves to even)."""
+    return int(np.rint(shift))
+
+
+def move_whole(frame: np.ndarray, dy: int, dx: int, outside: np.ndarray) -> np.ndarray:
+    """frame moved by whole pixels, (H, W); where nothing comes in, `outside` (H, W) shows."""
+    height, width = frame.shape
+    moved = outside.copy()
+    if abs(dy) < height and abs(dx) < width:
+        moved[max(dy, 0) : height + min(dy, 0), max(dx, 0) : width + min(dx, 0)] = frame[
+            max(-dy, 0) : height + min(-dy, 0), max(-dx, 0) : width + min(-dx, 0)
+        ]
+    return moved
+
+
+def _move_part(frame: np.ndarray, part: np.float32, axis: int) -> np.ndarray:
+    """Move by -0.5..0.5 px along one axis, linearly; the border pixel is repeated."""
+    if part == 0:
+        return frame
+    step = 1 if part > 0 else -1
+    neighbour = np.roll(frame, step, axis)
+    edge: list[Any] = [slice(None), slice(None)]
+    edge[axis] = 0 if step > 0 else -1
+    neighbour[tuple(edge)] = frame[tuple(edge)]
+    weight = np.abs(part)
+    return frame * (np.float32(1) - weight) + neighbour * weight
+
+
+def planes(stack: np.ndarray, spec: InputSpec, shifts: np.ndarray) -> np.ndarray:
+    """The input's channels in counts, (C, H, W) float32. Differences are G[k] = F[0] - F[k + 1], k = 0..2 (Eq. 1)."""
+    aligned = align(stack, shifts if spec.register else NO_SHIFT)
+    differences = aligned[0] - aligned[1:]
+    if spec.kind == "single":
+        return aligned[:1]
+    if spec.kind == "sequence":
+        return aligned
+    if spec.kind == "difference":
+        return differences
+    return np.concatenate([differences, aligned[:1]])
+
+
+def difference_planes(spec: InputSpec) -> int:
+    """How many of the leading channels are differences."""
+    return 3 if spec.kind.startswith("difference") else 0
+
+
+def high_pass(image: np.ndarray) -> np.ndarray:
+    """image (H, W) float32 less its local mean over what the square window covers of it. Sums are kept in float64."""
+    size = (2 * HIGH_PASS_RADIUS + 1,) * 2
+    total = cv2.boxFilter(image.astype(np.float64), -1, size, normalize=False, borderType=cv2.BORDER_CONSTANT)
+    return (image - total / _window_count(image.shape)).astype(np.float32)
+
+
+def _window_count(shape: tuple[int, ...]) -> np.ndarray:
+    def along(n: int) -> np.ndarray:
+        i = np.arange(n)
+        return np.minimum(i + HIGH_PASS_RADIUS + 1, n) - np.maximum(i - HIGH_PASS_RADIUS, 0)
+
+    return np.outer(along(shape[0]), along(shape[1])).astype(np.float64)
+
+
+def compress(x: np.ndarray) -> np.ndarray:
+    """4 asinh(x / 4): straight for a few sigmas, logarithmic above; smooth, odd, never saturates."""
+    return np.float32(KNEE) * np.arcsinh(x / np.float32(KNEE))
+
+
+def noise_scale(counts: np.ndarray, spec: InputSpec) -> np.ndarray:
+    """Sigma of each channel over the whole frame, (C,) float32, in counts. counts: (C, H, W) as `planes` gives. A difference is judged as
+    it is, a frame after its high-pass."""
+    n = difference_planes(spec)
+    sigmas = [noise_sigma(p, roundings=2) for p in counts[:n]] + [noise_sigma(high_pass(p)) for p in counts[n:]]
+    return np.array(sigmas, np.float32)
+
+
+def scale(counts: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """(C, H, W) counts and (C,) sigmas to the network's input, (C, H, W) float32: high-pass, divide, compress."""
+    return np.stack([compress(high_pass(p) / np.float32(s)) for p, s in zip(counts, sigma, strict=True)])
+
+
+def network_input(stack: np.ndarray, spec: InputSpec, shifts: np.ndarray, sigma: np.ndarray | None = None) -> np.ndarray:
+    """The whole step: stack (4, H, W) uint8/uint16, newest first, to (C, H, W) float32 in compressed noise sigmas. sigma: (C,) counts,
+    estimated from the stack where it is None (only right for a whole frame)."""
+    counts = planes(stack, spec, shifts)
+    return scale(counts, noise_scale(counts, spec) if sigma is None else sigma)

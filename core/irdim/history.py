@@ -1,0 +1,68 @@
+"""The ring of frames behind a detector: which four make a stack, and when a stack is void."""
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from irdim.differencing import STACK, InputSpec
+from irdim.registration import Texture, estimate_shift, texture
+from irdim.sources import Frame
+
+GAP = 1.5  # nominal intervals; a longer wait between frames voids what came before
+
+
+@dataclass(frozen=True)
+class Stack:
+    """frames: (4, H, W) in the sensor's depth, newest first; shifts: (3, 2) content motion (dy, dx) px from each older one to the newest."""
+
+    frames: np.ndarray
+    shifts: np.ndarray
+
+
+class History:
+    """Keeps 3 * frame_step + 1 frames and gives the stack of the newest, or the reason why there is none."""
+
+    def __init__(self, spec: InputSpec, interval: float | None = None) -> None:
+        """interval: nominal seconds between frames; None where it is not known (gaps are then not looked for)."""
+        self.spec, self.interval = spec, interval
+        self._ring: deque[tuple[Frame, Texture | None]] = deque(maxlen=spec.history)
+        self._void = "history"
+
+    def reset(self, reason: str = "history") -> None:
+        """Forget all frames; `reason` is what `push` gives until the ring is full again."""
+        self._ring.clear()
+        self._void = reason
+
+    def push(self, frame: Frame) -> Stack | str:
+        """Add the newest frame. Returns its Stack, or why there is none yet: 'history', 'gap' or 'size'."""
+        reason = self._breaks(frame)
+        if reason:
+            self.reset(reason)
+        self._ring.append((frame, texture(frame.pixels) if self.spec.register else None))
+        if len(self._ring) < self.spec.history:
+            return self._void
+        self._void = "history"
+        picked = [self._ring[-1 - k * self.spec.frame_step] for k in range(STACK)]
+        return Stack(np.stack([f.pixels for f, _ in picked]), self._shifts([t for _, t in picked]))
+
+    def _breaks(self, frame: Frame) -> str:
+        if not self._ring:
+            return ""
+        last = self._ring[-1][0]
+        if frame.pixels.shape != last.pixels.shape or frame.pixels.dtype != last.pixels.dtype:
+            return "size"
+        waited = frame.time - last.time
+        if self.interval and not 0 < waited <= GAP * self.interval:
+            return "gap"
+        return ""
+
+    @staticmethod
+    def _shifts(textures: list[Texture | None]) -> np.ndarray:
+        shifts = np.zeros((STACK - 1, 2), np.float32)
+        newest = textures[0]
+        if newest is not None:
+            for k, older in enumerate(textures[1:]):
+                if older is not None:
+                    shifts[k] = estimate_shift(older, newest)
+        return shifts

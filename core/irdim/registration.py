@@ -1,0 +1,105 @@
+"""Whole-frame translation between two frames, to a few hundredths of a pixel; a scene without texture gives "no motion", never NaN.
+
+First whole pixels from a noise-weighted cross-correlation, then Gauss-Newton on the smoothed frames (Lucas & Kanade 1981). A peak that does
+not stand out of the correlation surface, or a fit that its own noise could have made, counts as no motion.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import scipy.fft
+
+PEAK = 8.0  # robust sigmas that a correlation peak must stand out of its surface
+SMOOTH = 1.5  # px; noise goes, texture stays
+REACH = 40  # px; the largest shift that is looked for in either direction
+MARGIN = 4  # px left out at the border
+LARGEST_ERROR = 0.35  # px; a fit less certain than this is no motion
+SMALLEST = 32  # px; a frame with a shorter side is not registered
+
+
+@dataclass(frozen=True)
+class Texture:
+    """What registration keeps of a frame, so that a frame in a ring is prepared once."""
+
+    image: np.ndarray  # (H, W) float32, smoothed, without its large scales
+    spectrum: np.ndarray  # its windowed real Fourier transform
+
+
+def texture(frame: np.ndarray) -> Texture:
+    """Prepare a frame (H, W), any real dtype, for `estimate_shift`."""
+    image = frame.astype(np.float32)
+    band = cv2.GaussianBlur(image, (0, 0), SMOOTH) - cv2.GaussianBlur(image, (0, 0), 8 * SMOOTH)
+    limit = 6 * float(np.median(np.abs(band))) + 1e-6
+    band = np.clip(band, -limit, limit)  # one hot pixel or one bright target must not decide
+    window = np.outer(np.hanning(band.shape[0]), np.hanning(band.shape[1])).astype(np.float32)
+    return Texture(band, scipy.fft.rfft2(band * window, _padded(band.shape)))
+
+
+def estimate_shift(older: Texture, newer: Texture) -> tuple[float, float]:
+    """Content motion (dy, dx) in px from `older` to `newer`: newer(y, x) = older(y - dy, x - dx)."""
+    shape = older.image.shape
+    if shape != newer.image.shape or min(shape) < SMALLEST:
+        return 0.0, 0.0
+    whole = _correlation_peak(older, newer)
+    return (0.0, 0.0) if whole is None else _refine(older.image, newer.image, whole)
+
+
+def _padded(shape: tuple[int, ...]) -> tuple[int, int]:
+    return scipy.fft.next_fast_len(shape[0], True), scipy.fft.next_fast_len(shape[1], True)
+
+
+def _correlation_peak(older: Texture, newer: Texture) -> tuple[int, int] | None:
+    """Whole-pixel (dy, dx), or None where no peak stands out."""
+    cross = newer.spectrum * np.conj(older.spectrum)
+    strength = np.abs(cross)
+    floor = float(strength.mean())
+    if not np.isfinite(floor) or floor <= 0:
+        return None
+    height, width = _padded(older.image.shape)
+    # whitened where texture stands above the mean strength, left as it is where noise rules
+    surface = scipy.fft.irfft2(cross / (strength + floor), (height, width))
+    reach_y, reach_x = min(REACH, height // 2 - 1), min(REACH, width // 2 - 1)
+    near = np.roll(surface, (reach_y, reach_x), (0, 1))[: 2 * reach_y + 1, : 2 * reach_x + 1]
+    middle = np.median(near)
+    spread = 1.4826 * float(np.median(np.abs(near - middle)))
+    y, x = np.unravel_index(int(np.argmax(near)), near.shape)
+    if not spread > 0 or near[y, x] - middle < PEAK * spread:
+        return None
+    return int(y) - reach_y, int(x) - reach_x
+
+
+def _refine(older: np.ndarray, newer: np.ndarray, whole: tuple[int, int]) -> tuple[float, float]:
+    """Gauss-Newton from the whole-pixel peak; (0, 0) where it runs away or is too uncertain."""
+    dy, dx = map(float, whole)
+    normal, residual = np.eye(2), np.zeros(1)
+    for _ in range(6):
+        moved = cv2.warpAffine(older, np.array([[1, 0, dx], [0, 1, dy]], np.float32), older.shape[::-1], flags=cv2.INTER_CUBIC)
+        inside = _overlap(older.shape, dy, dx)
+        if inside is None:
+            return 0.0, 0.0
+        gy, gx = (np.asarray(g[inside], np.float64).ravel() for g in np.gradient(moved))
+        residual = np.asarray(newer[inside] - moved[inside], np.float64).ravel()
+        normal = np.array([[gy @ gy, gy @ gx], [gy @ gx, gx @ gx]])
+        if not np.linalg.cond(normal) < 1e6:
+            return 0.0, 0.0
+        step = np.linalg.solve(normal, -np.array([gy @ residual, gx @ residual]))
+        dy, dx = dy + float(step[0]), dx + float(step[1])
+        if np.hypot(dy - whole[0], dx - whole[1]) > 2.5:
+            return 0.0, 0.0
+        if np.abs(step).max() < 0.005:
+            break
+    # smoothed noise is correlated over about 4 SMOOTH pixels, hence the factor
+    error = 4 * SMOOTH * float(np.sqrt(np.trace(np.linalg.inv(normal)) * residual.var()))
+    return (dy, dx) if error < LARGEST_ERROR else (0.0, 0.0)
+
+
+def _overlap(shape: tuple[int, ...], dy: float, dx: float) -> tuple[slice, slice] | None:
+    """The part of a frame that both cover after the move, without its margin."""
+    slices = []
+    for n, d in zip(shape, (dy, dx), strict=True):
+        low, high = MARGIN + max(int(np.ceil(d)), 0), n - MARGIN + min(int(np.floor(d)), 0)
+        if high - low < SMALLEST // 2:
+            return None
+        slices.append(slice(low, high))
+    return slices[0], slices[1]
