@@ -5,6 +5,7 @@ not stand out of the correlation surface, or a fit that its own noise could have
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ SMOOTH = 1.5  # px; noise goes, texture stays
 REACH = 40  # px; the largest shift that is looked for in either direction
 MARGIN = 4  # px left out at the border
 LARGEST_ERROR = 0.35  # px; a fit less certain than this is no motion
+RUNAWAY = 2.5  # px from the whole-pixel peak; a fit that goes further trusts neither
 SMALLEST = 32  # px; a frame with a shorter side is not registered
 
 
@@ -23,6 +25,8 @@ class Texture:
     """What registration keeps of a frame, so that a frame in a ring is prepared once."""
 
     image: np.ndarray  # (H, W) float32, smoothed, without its large scales
+    slope_y: np.ndarray  # its central differences, per px
+    slope_x: np.ndarray
     spectrum: np.ndarray  # its windowed real Fourier transform
 
 
@@ -32,8 +36,8 @@ def texture(frame: np.ndarray) -> Texture:
     band = cv2.GaussianBlur(image, (0, 0), SMOOTH) - cv2.GaussianBlur(image, (0, 0), 8 * SMOOTH)
     limit = 6 * float(np.median(np.abs(band))) + 1e-6
     band = np.clip(band, -limit, limit)  # one hot pixel or one bright target must not decide
-    window = np.outer(np.hanning(band.shape[0]), np.hanning(band.shape[1])).astype(np.float32)
-    return Texture(band, scipy.fft.rfft2(band * window, _padded(band.shape)))
+    slope_y, slope_x = (cv2.Sobel(band, cv2.CV_32F, *order, ksize=1, scale=0.5) for order in ((0, 1), (1, 0)))
+    return Texture(band, slope_y, slope_x, scipy.fft.rfft2(band * _window(band.shape), _padded(band.shape), workers=1))
 
 
 def estimate_shift(older: Texture, newer: Texture) -> tuple[float, float]:
@@ -42,7 +46,12 @@ def estimate_shift(older: Texture, newer: Texture) -> tuple[float, float]:
     if shape != newer.image.shape or min(shape) < SMALLEST:
         return 0.0, 0.0
     whole = _correlation_peak(older, newer)
-    return (0.0, 0.0) if whole is None else _refine(older.image, newer.image, whole)
+    return (0.0, 0.0) if whole is None else _refine(older.image, newer, whole)
+
+
+@lru_cache(maxsize=8)
+def _window(shape: tuple[int, int]) -> np.ndarray:
+    return np.outer(np.hanning(shape[0]), np.hanning(shape[1])).astype(np.float32)
 
 
 def _padded(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -69,28 +78,30 @@ def _correlation_peak(older: Texture, newer: Texture) -> tuple[int, int] | None:
     return int(y) - reach_y, int(x) - reach_x
 
 
-def _refine(older: np.ndarray, newer: np.ndarray, whole: tuple[int, int]) -> tuple[float, float]:
-    """Gauss-Newton from the whole-pixel peak; (0, 0) where it runs away or is too uncertain."""
+def _refine(older: np.ndarray, newer: Texture, whole: tuple[int, int]) -> tuple[float, float]:
+    """Gauss-Newton from the whole-pixel peak, with the slopes of the newer frame; (0, 0) where it runs away or is too uncertain."""
     dy, dx = map(float, whole)
-    normal, residual = np.eye(2), np.zeros(1)
-    for _ in range(6):
-        moved = cv2.warpAffine(older, np.array([[1, 0, dx], [0, 1, dy]], np.float32), older.shape[::-1], flags=cv2.INTER_CUBIC)
-        inside = _overlap(older.shape, dy, dx)
-        if inside is None:
-            return 0.0, 0.0
-        gy, gx = (np.asarray(g[inside], np.float64).ravel() for g in np.gradient(moved))
-        residual = np.asarray(newer[inside] - moved[inside], np.float64).ravel()
-        normal = np.array([[gy @ gy, gy @ gx], [gy @ gx, gx @ gx]])
-        if not np.linalg.cond(normal) < 1e6:
-            return 0.0, 0.0
-        step = np.linalg.solve(normal, -np.array([gy @ residual, gx @ residual]))
+    inside = _overlap(older.shape, dy, dx)
+    if inside is None:
+        return 0.0, 0.0
+    image, gy, gx = (np.ascontiguousarray(a[inside]).ravel() for a in (newer.image, newer.slope_y, newer.slope_x))
+    normal = np.array([[gy @ gy, gy @ gx], [gy @ gx, gx @ gx]], np.float64)
+    if not np.linalg.cond(normal) < 1e6:
+        return 0.0, 0.0
+    inverse = np.linalg.inv(normal)
+    residual = image
+    for _ in range(8):
+        move = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
+        moved = cv2.warpAffine(older, move, older.shape[::-1], flags=cv2.INTER_LINEAR)
+        residual = image - np.ascontiguousarray(moved[inside]).ravel()
+        step = -inverse @ np.array([gy @ residual, gx @ residual], np.float64)
         dy, dx = dy + float(step[0]), dx + float(step[1])
-        if np.hypot(dy - whole[0], dx - whole[1]) > 2.5:
+        if np.hypot(dy - whole[0], dx - whole[1]) > RUNAWAY:
             return 0.0, 0.0
-        if np.abs(step).max() < 0.005:
+        if np.abs(step).max() < 0.01:
             break
     # smoothed noise is correlated over about 4 SMOOTH pixels, hence the factor
-    error = 4 * SMOOTH * float(np.sqrt(np.trace(np.linalg.inv(normal)) * residual.var()))
+    error = 4 * SMOOTH * float(np.sqrt(np.trace(inverse) * residual.var()))
     return (dy, dx) if error < LARGEST_ERROR else (0.0, 0.0)
 
 

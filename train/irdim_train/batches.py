@@ -1,0 +1,92 @@
+"""Batches of patches in a seeded order that any step can be re-entered at, and their augmentation."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from irdim.differencing import InputSpec
+from irdim.patches import Patches
+from irdim_train.inputs import network_input
+from irdim_train.targets import TargetMaps, target_maps
+
+
+@dataclass(frozen=True)
+class Batch:
+    """image: (N, C, S, S) float32, channels last; targets: its maps; rows: indices in the patch file."""
+
+    image: Tensor
+    targets: TargetMaps
+    rows: np.ndarray
+
+
+class BatchReader:
+    """Reads patches of one split as network input and target maps."""
+
+    def __init__(self, patches: Patches, spec: InputSpec, split: str, stride: int, device: torch.device) -> None:
+        self.patches, self.spec, self.stride, self.device = patches, spec, stride, device
+        self.rows = patches.rows(split)
+        order = np.argsort(patches.boxes["patch"], kind="stable")
+        self._boxes = patches.boxes[order]
+        self._first = np.searchsorted(self._boxes["patch"], np.arange(len(patches.table) + 1))
+
+    def read(self, rows: np.ndarray, turn: int = 0) -> Batch:
+        """The patches `rows`, turned by `turn`: 0-7, quarter turns and mirrorings of the whole batch."""
+        rows = np.sort(rows)  # the file is read forwards
+        stacks = torch.from_numpy(self.patches.stacks[rows].astype(np.float32)).to(self.device)
+        shifts = torch.from_numpy(self.patches.table["shift"][rows]).to(self.device)
+        sigma = torch.from_numpy(self.patches.sigma(self.spec, rows)).to(self.device)
+        image = turn_image(network_input(stacks, self.spec, shifts, sigma), turn)
+        boxes = turn_boxes(self._boxes_of(rows), turn, self.patches.size)
+        targets = target_maps(boxes, len(rows), (self.patches.size,) * 2, self.stride)
+        return Batch(image.contiguous(memory_format=torch.channels_last), _to(targets, self.device), rows)
+
+    def _boxes_of(self, rows: np.ndarray) -> np.ndarray:
+        parts = []
+        for i, row in enumerate(rows):
+            part = self._boxes[self._first[row] : self._first[row + 1]].copy()
+            part["patch"] = i
+            parts.append(part)
+        return np.concatenate(parts)
+
+    def steps(self, batch: int, seed: int, start: int, stop: int, augment: bool) -> Iterator[Batch]:
+        """Batches of steps start..stop - 1. Which patches a step reads, and how they are turned, follows from seed and step alone."""
+        each = max(len(self.rows) // batch, 1)
+        order, epoch = self.rows, -1
+        for step in range(start, stop):
+            if step // each != epoch:
+                epoch = step // each
+                order = np.random.default_rng([seed, epoch]).permutation(self.rows)
+            at = (step % each) * batch
+            turn = int(np.random.default_rng([seed, step, 1]).integers(8)) if augment else 0
+            yield self.read(order[at : at + batch], turn)
+
+
+def turn_image(image: Tensor, turn: int) -> Tensor:
+    """(N, C, S, S): mirrored left-right where bit 0 of `turn` is set, up-down by bit 1, rows and columns swapped by bit 2."""
+    if turn & 1:
+        image = image.flip(-1)
+    if turn & 2:
+        image = image.flip(-2)
+    return image.transpose(-1, -2) if turn & 4 else image
+
+
+def turn_boxes(boxes: np.ndarray, turn: int, size: int) -> np.ndarray:
+    """The same for rows of BOXES; returns a turned copy."""
+    boxes = boxes.copy()
+    if turn & 1:
+        boxes["x"] = size - boxes["x"]
+    if turn & 2:
+        boxes["y"] = size - boxes["y"]
+    if turn & 4:
+        swapped = boxes.copy()
+        swapped["x"], swapped["y"], swapped["w"], swapped["h"] = boxes["y"], boxes["x"], boxes["h"], boxes["w"]
+        boxes = swapped
+    return boxes
+
+
+def _to(targets: TargetMaps, device: torch.device) -> TargetMaps:
+    maps = (targets.place, targets.classes, targets.object, targets.judged)
+    return TargetMaps(*(m.to(device) for m in maps), targets.spilled, targets.lost)

@@ -1,0 +1,25 @@
+"""Where training runs, and in which precision."""
+
+import torch
+
+from irdim.errors import InputError
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """'auto' takes CUDA where there is one. Raises InputError for a device that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"device {name}: torch finds no CUDA here; use --device cpu")
+    try:
+        return torch.device(name)
+    except RuntimeError:
+        raise InputError(f"device '{name}' is not known; use cpu, cuda or cuda:1") from None
+
+
+def use_bfloat16(device: torch.device) -> bool:
+    """bfloat16 where the hardware multiplies in it; on other processors it is emulated, and slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return any(bool(v) and ("bf16" in k) for k, v in capabilities.items())

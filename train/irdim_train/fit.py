@@ -1,0 +1,256 @@
+"""Train a network on patches: steps in a seeded order, checkpoints that resume exactly, thresholds chosen on whole validation frames."""
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from irdim.bundle import ModelCard, Thresholds
+from irdim.dataset import Dataset
+from irdim.differencing import InputSpec
+from irdim.errors import InputError
+from irdim.files import atomic_file, sha256, write_json
+from irdim.patches import DESCRIPTION as PATCHES_DESCRIPTION
+from irdim.patches import Patches
+from irdim_train.batches import BatchReader
+from irdim_train.devices import use_bfloat16
+from irdim_train.evaluate import evaluate, reestimate_batch_norm
+from irdim_train.loss import paper_loss
+from irdim_train.model import GridDetector
+from irdim_train.runs import (
+    CHECKPOINT,
+    COURSE,
+    DESCRIPTION,
+    FORMAT,
+    MODEL,
+    VERSION,
+    FitConfig,
+    load_tensors,
+    load_weights,
+    read_run,
+    save_tensors,
+)
+from irdim_train.torch_engine import TorchEngine
+
+WARM_UP = 0.05  # share of the steps over which the learning rate rises
+TIMED = 12  # steps that are timed to count out a budget in minutes
+CHECKPOINT_SECONDS = 60.0
+GRADIENT_NORM = 10.0
+LOWEST = 0.02  # the least score that is kept for tracks
+
+
+@dataclass
+class FitState:
+    """All that training owns and a checkpoint keeps."""
+
+    model: GridDetector
+    average: GridDetector  # exponential moving average of the weights; what is kept in the end
+    optimiser: torch.optim.Optimizer
+    step: int = 0
+    total: int = 0
+    seconds: float = 0.0
+    course: list[dict[str, Any]] = field(default_factory=list)
+
+
+def fit(
+    patches: Patches,
+    out: Path,
+    config: FitConfig,
+    *,
+    device: torch.device,
+    false_alarms: float | None = None,
+    progress: Callable[[int, int, float], None] = lambda step, total, loss: None,
+) -> dict[str, Any]:
+    """Train a new run in the folder `out`, or go on with the one that lies there (same config and patches).
+
+    false_alarms: false alarms a frame at which the report threshold is chosen; None takes the best F1. Returns the description
+    that is also in run.json. Raises InputError on patches of another kind or a loss that is not finite (the last checkpoint stays).
+    """
+    spec = InputSpec(config.input, patches.description["frame_step"], patches.description["register"])
+    digest = sha256(patches.path / PATCHES_DESCRIPTION)
+    description = {
+        "format": FORMAT,
+        "version": VERSION,
+        "config": config.to_json(),
+        "patches": str(patches.path.resolve()),
+        "patches_digest": digest,
+        "data": patches.description["data"],
+        "model": None,
+    }
+    _check_resumes(out, description)
+    torch.manual_seed(config.seed)
+    state = _begin(config, spec, device)
+    if (out / CHECKPOINT).is_file():
+        _resume(state, out / CHECKPOINT, device)
+    else:
+        write_json(out / DESCRIPTION, description)
+    reader = BatchReader(patches, spec, "train", state.model.stride, device)
+    if len(reader.rows) < config.batch:
+        raise InputError(f"{patches.path}: {len(reader.rows)} training patches are fewer than a batch of {config.batch}; crop more or lower --batch")
+    _train(state, reader, config, out, device, progress)
+    return _finish(state, patches, spec, description, out, device, false_alarms)
+
+
+def _check_resumes(out: Path, description: dict[str, Any]) -> None:
+    """A run that lies in `out` must be the same one."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    there = read_run(out)
+    for key in ("config", "patches_digest"):
+        if there[key] != description[key]:
+            raise InputError(f"{out}: holds a run with another {'configuration' if key == 'config' else 'patch file'}; choose another --out")
+
+
+def _begin(config: FitConfig, spec: InputSpec, device: torch.device) -> FitState:
+    model, average = (GridDetector(config.backbone, spec.channels, config.width) for _ in range(2))
+    average.load_state_dict(model.state_dict())
+    model, average = (m.to(device, memory_format=torch.channels_last) for m in (model, average))  # type: ignore[call-overload]
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    plain = [p for p in model.parameters() if p.ndim <= 1]
+    optimiser = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+        lr=config.learning_rate,
+        fused=device.type == "cuda",
+    )
+    return FitState(model, average, optimiser)
+
+
+def _resume(state: FitState, path: Path, device: torch.device) -> None:
+    saved = load_tensors(path)
+    load_weights(state.model, saved["model"], path)
+    load_weights(state.average, saved["average"], path)
+    state.optimiser.load_state_dict(saved["optimiser"])
+    state.step, state.total, state.seconds = saved["step"], saved["total"], saved["seconds"]
+    state.course = [dict(row) for row in saved["course"]]
+
+
+def _save(state: FitState, out: Path) -> None:
+    save_tensors(
+        out / CHECKPOINT,
+        {
+            "model": state.model.state_dict(),
+            "average": state.average.state_dict(),
+            "optimiser": state.optimiser.state_dict(),
+            "step": state.step,
+            "total": state.total,
+            "seconds": state.seconds,
+            "course": state.course,
+        },
+    )
+    with atomic_file(out / COURSE, "w") as file:
+        file.writelines(json.dumps(row) + "\n" for row in state.course)
+
+
+def _train(
+    state: FitState,
+    reader: BatchReader,
+    config: FitConfig,
+    out: Path,
+    device: torch.device,
+    progress: Callable[[int, int, float], None],
+) -> None:
+    each = max(len(reader.rows) // config.batch, 1)
+    total = state.total or (max(round(config.epochs * each), 1) if config.minutes is None else 0)
+    begun = saved = time.monotonic() - state.seconds
+    amp = use_bfloat16(device)
+    losses: list[torch.Tensor] = []
+    state.model.train()
+    while not total or state.step < total:
+        stop = total or TIMED
+        for batch in reader.steps(config.batch, config.seed, state.step, stop, config.augment):
+            for group in state.optimiser.param_groups:
+                group["lr"] = config.learning_rate * _rate(state.step, total or 20 * TIMED)
+            with torch.autocast(device.type, torch.bfloat16, enabled=amp):
+                output = state.model(batch.image)
+            loss = paper_loss(output, batch.targets).total(config.a, config.b)
+            if not torch.isfinite(loss):
+                raise InputError(
+                    f"step {state.step}: the loss is not finite (patches {batch.rows[0]} to {batch.rows[-1]}); the last good checkpoint is "
+                    f"{out / CHECKPOINT}; begin again with a lower --learning-rate"
+                )
+            state.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(state.model.parameters(), GRADIENT_NORM)
+            state.optimiser.step()
+            state.step += 1
+            _follow(state.average, state.model, config.ema, state.step)
+            losses.append(loss.detach())
+            now = time.monotonic()
+            state.seconds = now - begun
+            if state.step % each == 0 or state.step == total:
+                mean = float(torch.stack(losses).mean())
+                rate = state.optimiser.param_groups[0]["lr"]
+                state.course.append(
+                    {"epoch": round(state.step / each, 3), "step": state.step, "loss": mean, "lr": rate, "seconds": round(state.seconds, 2)}
+                )
+                losses.clear()
+            if total and (now - saved > CHECKPOINT_SECONDS or state.step == total):
+                state.total, saved = total, now
+                _save(state, out)
+            progress(state.step, total, float(loss.detach()))
+        if not total:
+            assert config.minutes is not None
+            total = max(TIMED + 1, round(config.minutes * 60 / (state.seconds / TIMED)))
+
+
+def _rate(step: int, total: int) -> float:
+    """Share of the learning rate: a straight rise, then half a cosine down to 1 %."""
+    rise = max(round(WARM_UP * total), 1)
+    if step < rise:
+        return (step + 1) / rise
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min((step - rise) / max(total - rise, 1), 1.0)))
+
+
+@torch.no_grad()
+def _follow(average: nn.Module, model: nn.Module, decay: float, step: int) -> None:
+    """Exponential moving average; short at first, so that the random start is forgotten."""
+    decay = min(decay, (1 + step) / (10 + step))
+    for mean, value in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
+        if mean.is_floating_point():
+            mean.lerp_(value, 1 - decay)
+        else:
+            mean.copy_(value)
+
+
+def _finish(
+    state: FitState,
+    patches: Patches,
+    spec: InputSpec,
+    description: dict[str, Any],
+    out: Path,
+    device: torch.device,
+    false_alarms: float | None,
+) -> dict[str, Any]:
+    """Batch-norm statistics from whole frames, thresholds from whole validation frames, then the model and its card."""
+    config = FitConfig(**description["config"])
+    open_card = ModelCard(config.backbone, config.width, state.model.stride, spec, Thresholds(LOWEST, LOWEST))
+    with Dataset.open(Path(description["data"])) as data:
+        intervals = [s.interval for s in data.sequences() if s.interval]
+        open_card = dataclasses.replace(open_card, interval=float(np.median(intervals)) if intervals else None)
+        reestimate_batch_norm(state.average, open_card, data, device)
+        engine = TorchEngine(state.average, device)
+        chosen_on = "val" if data.sequences("val") else "train"
+        result = evaluate(open_card, engine, data, split=chosen_on)
+    score = result.metric.best() if false_alarms is None else result.metric.at_false_alarms(false_alarms)
+    report = min(max(score.threshold, LOWEST), 1.0)
+    card = dataclasses.replace(open_card, thresholds=Thresholds(report, max(LOWEST, report / 4) if report > LOWEST else LOWEST))
+    save_tensors(out / MODEL, state.average.to("cpu").state_dict())
+    description = {
+        **description,
+        "model": card.to_json(),
+        "threshold_chosen": {"on": chosen_on, "rule": "best F1" if false_alarms is None else f"{false_alarms} false alarms a frame"},
+        "scores": {chosen_on: result.metric.at(report).to_json()},
+        "steps": state.step,
+        "seconds": round(state.seconds, 1),
+        "loss": state.course[-1]["loss"] if state.course else None,
+    }
+    write_json(out / DESCRIPTION, description)
+    return description

@@ -1,0 +1,85 @@
+"""A run: the folder that `fit` writes. Format: docs/formats.md."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from irdim.bundle import ModelCard
+from irdim.errors import InputError
+from irdim.files import atomic_file, read_json
+from irdim_train.model import GridDetector
+
+FORMAT, VERSION = "irdim-run", 1
+DESCRIPTION, CHECKPOINT, MODEL, COURSE = "run.json", "checkpoint.pt", "model.pt", "history.jsonl"
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """Everything that decides a run's weights, beside the patches. Two runs of equal config, patches and machine are equal."""
+
+    backbone: str = "darknet19"
+    width: float = 0.5
+    input: str = "difference+frame"
+    epochs: float = 10.0
+    minutes: float | None = None  # a budget instead of epochs: the steps are counted out after the first few were timed
+    batch: int = 64
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.02
+    a: float = 1.0  # weight of Loc
+    b: float = 1.0  # weight of Class
+    ema: float = 0.998
+    augment: bool = True
+    seed: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """run.json. Raises InputError where `path` is not a run."""
+    description = read_json(Path(path) / DESCRIPTION, "run (make one with irdim-train fit)")
+    if not isinstance(description, dict) or description.get("format") != FORMAT or description.get("version") != VERSION:
+        raise InputError(f"{Path(path) / DESCRIPTION}: not a run of version {VERSION}; fit again")
+    return description
+
+
+def load_model(path: Path) -> tuple[GridDetector, ModelCard]:
+    """A finished run's network, in evaluation mode, and its card."""
+    path = Path(path)
+    description = read_run(path)
+    if not description.get("model") or not (path / MODEL).is_file():
+        what = "has a checkpoint but is not finished; go on with" if (path / CHECKPOINT).is_file() else "has no checkpoint; train it with"
+        raise InputError(f"{path}: this run {what} irdim-train fit --resume {path}")
+    card = ModelCard.from_json(description["model"])
+    model = GridDetector(card.backbone, card.input.channels, card.width)
+    load_weights(model, load_tensors(path / MODEL), path / MODEL)
+    return model.eval(), card
+
+
+def load_weights(model: torch.nn.Module, weights: dict[str, Any], path: Path) -> None:
+    """Put weights into a network; InputError where they are another network's or not finite."""
+    try:
+        model.load_state_dict(weights)
+    except (RuntimeError, AttributeError, TypeError):
+        raise InputError(f"{path}: its weights are of another backbone, width or input; fit again") from None
+    bad = [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
+    if bad:
+        raise InputError(f"{path}: weights that are not finite ({bad[0]}); fit again with a lower --learning-rate")
+
+
+def load_tensors(path: Path) -> dict[str, Any]:
+    """A file of tensors and plain values, read without unpickling code."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no checkpoint here; run irdim-train fit") from None
+    except Exception as error:  # torch reports broken files by many exceptions
+        raise InputError(f"{path}: unreadable checkpoint ({type(error).__name__}); fit again") from None
+
+
+def save_tensors(path: Path, value: dict[str, Any]) -> None:
+    """Write tensors and plain values, atomically."""
+    with atomic_file(path) as file:
+        torch.save(value, file)
