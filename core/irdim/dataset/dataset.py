@@ -1,0 +1,208 @@
+"""The data set, opened."""
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from collections.abc import Sequence as ListOf
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from irdim.boxes import Box
+from irdim.dataset import boxes as _boxes
+from irdim.dataset import queue as _queue
+from irdim.dataset import schema
+from irdim.dataset import sequences as _sequences
+from irdim.dataset.records import LabelledBox, QueueItem, Sequence
+from irdim.dataset.store import Store, to_json
+from irdim.errors import InputError
+from irdim.sources import Frame, FrameSource
+
+
+class Dataset:
+    """A data set: `with Dataset.open(folder) as data: ...`. Processes may share it: writes wait."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        """Use `Dataset.open` or `Dataset.create`."""
+        self.path = path
+        self._store = Store(path, connection)
+
+    @classmethod
+    def create(cls, path: Path, *, exist_ok: bool = False) -> "Dataset":
+        """Make a data set in a new or empty folder and open it.
+
+        Raises InputError where the folder holds other files, or a data set (which `exist_ok` opens instead).
+        """
+        path = Path(path)
+        if path.exists() and not path.is_dir():
+            raise InputError(f"{path}: a file; give a new folder for the data set")
+        if path.is_dir() and not (path / schema.FILE).exists() and any(path.iterdir()):
+            raise InputError(f"{path}: holds files, and no data set; give a new or empty folder for the data set")
+        try:
+            (path / "frames").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be made ({error.strerror}); choose another folder") from None
+        data = cls(path, schema.connect(path))
+        try:
+            with data.transaction():
+                made = schema.is_empty(data._store.connection)
+                if made:
+                    schema.create_schema(data._store.connection)
+            schema.check(data._store.connection, path)
+            if not made and not exist_ok:
+                raise InputError(f"{path}: holds a data set already; open it, or choose another folder")
+        except BaseException:
+            data.close()
+            raise
+        return data
+
+    @classmethod
+    def open(cls, path: Path) -> "Dataset":
+        """Open a data set. Raises InputError where there is none, or one of a newer version."""
+        path = Path(path)
+        if not (path / schema.FILE).is_file():
+            raise InputError(f"{path}: no data set here (no {schema.FILE}); make one with irdim-train import")
+        data = cls(path, schema.connect(path))
+        try:
+            schema.check(data._store.connection, path)
+        except BaseException:
+            data.close()
+            raise
+        return data
+
+    def close(self) -> None:
+        """Close it. What was not committed is gone."""
+        self._store.connection.close()
+
+    def __enter__(self) -> "Dataset":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """`with data.transaction():` makes several writes one: all or, on an error or kill, none. May be nested."""
+        return self._store.transaction()
+
+    # sequences
+
+    def sequences(self, split: str | None = None) -> list[Sequence]:
+        """All sequences, or those of a split, by name."""
+        return _sequences.find(self._store, split=split)
+
+    def sequence(self, name: str) -> Sequence:
+        """The sequence of that name. Raises InputError where there is none."""
+        return _sequences.named(self._store, name)
+
+    def frames(self, sequence: Sequence) -> np.ndarray:
+        """Memory map (T, H, W) of its frames, uint8 or uint16 as the sensor gave them."""
+        return _sequences.frames(self._store, sequence)
+
+    def times(self, sequence: Sequence) -> np.ndarray:
+        """(T,) float64 seconds."""
+        return _sequences.times(self._store, sequence)
+
+    def add_sequence(
+        self,
+        name: str,
+        frames: Iterable[Frame] | FrameSource,
+        boxes: Mapping[int, ListOf[Box]],
+        *,
+        split: str,
+        group: str,
+        source: str,
+        who: str,
+        why: str = "import",
+        iteration: int = 0,
+        interval: float | None = None,
+    ) -> Sequence | None:
+        """Add a sequence with its boxes, whole or not at all. Frames are streamed; `boxes` goes by a frame's position.
+
+        Returns None where the same frames are there already (under any name). Raises InputError where the name is there
+        with other frames, where a box is for a frame that is not there, and where its centre lies outside the frame.
+        Without `interval` that of the frame source is taken.
+        """
+        row = _sequences.Row(name, split, group, source, who, why, iteration, interval)
+        return _sequences.add(self._store, row, frames, boxes)
+
+    def check_splits(self) -> None:
+        """Raises InputError where one group (scene) has sequences in two splits."""
+        _sequences.check_splits(self._store)
+
+    # boxes
+
+    def boxes(self, sequence: Sequence, iteration: int | None = None) -> dict[int, list[LabelledBox]]:
+        """Live boxes by frame; as they were at the end of `iteration` where it is given."""
+        return _boxes.live(self._store, sequence, iteration)
+
+    def add_box(
+        self, sequence: Sequence, frame: int, box: Box, *, who: str, why: str, iteration: int | None = None
+    ) -> int:
+        """Add a box, in the current iteration unless one is given; returns its id. InputError where it lies outside."""
+        return _boxes.add(self._store, sequence, frame, box, who=who, why=why, iteration=iteration)
+
+    def supersede(self, box_id: int, box: Box | None, *, who: str, why: str, iteration: int | None = None) -> int:
+        """Put `box` in a live box's place, or take that away (None); returns the new row's id. The old one stays."""
+        return _boxes.supersede(self._store, box_id, box, who=who, why=why, iteration=iteration)
+
+    # queue
+
+    def enqueue(
+        self,
+        *,
+        key: str,
+        kind: str,
+        sequence_id: int,
+        frame: int,
+        box: Box,
+        score: float,
+        reason: str,
+        box_id: int | None = None,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Propose something to the reviewer; False where `key` is there already, decided or not."""
+        item = QueueItem(0, key, kind, sequence_id, frame, box, score, reason, box_id, provenance or {})
+        return _queue.enqueue(self._store, item)
+
+    def queue_items(self, state: str | None = None) -> list[QueueItem]:
+        """Queue items, best score first: all, the 'open' or the 'decided'."""
+        return _queue.items(self._store, state)
+
+    def decide(self, item_id: int, decision: str, *, who: str, why: str, box: Box | None = None) -> None:
+        """Record a decision and what follows from it for the boxes, in one transaction.
+
+        'accept' confirms the proposal: a 'missed' becomes a target, a 'false_alarm' an interference, any other kind the
+        proposed box. 'reject' denies it: a 'false_alarm' was a target after all; otherwise nothing is added. 'target',
+        'interference', 'ignore' say what is there. 'skip' leaves the item open. `box` corrects the proposed place and
+        size. Where the item puts a box in question, that box is superseded. Raises InputError where the item is not
+        there or was decided.
+        """
+        _queue.decide(self._store, item_id, decision, who=who, why=why, box=box)
+
+    # field logs, iterations
+
+    def ingested(self, digest: str) -> bool:
+        """Whether a field log of that digest was recorded."""
+        return bool(self._store.rows("SELECT 1 FROM logs WHERE digest = ?", (digest,)))
+
+    def record_log(self, digest: str, name: str, provenance: Mapping[str, Any]) -> None:
+        """Record a field log. Raises InputError where its digest is there already."""
+        with self.transaction():
+            if self.ingested(digest):
+                raise InputError(f"{name}: this field log was ingested before")
+            self._store.insert(
+                "logs", digest=digest, name=name, provenance=to_json(dict(provenance), name), at=schema.now()
+            )
+
+    def current_iteration(self) -> int:
+        """The newest iteration; 0 is the first import."""
+        return int(self._store.rows("SELECT max(id) FROM iterations")[0][0])
+
+    def begin_iteration(self, note: str) -> int:
+        """Begin the next iteration; returns its number."""
+        with self.transaction():
+            return self._store.insert("iterations", id=self.current_iteration() + 1, note=note, at=schema.now())

@@ -1,0 +1,118 @@
+"""The queue: what is proposed to a person, what the person decides, and what follows for the boxes."""
+
+import dataclasses
+import json
+
+from irdim.boxes import INTERFERENCE, LABELS, TARGET, Box
+from irdim.dataset import boxes, schema, sequences
+from irdim.dataset.records import DECISIONS, QueueItem, Sequence
+from irdim.dataset.store import Store, to_json
+from irdim.errors import InputError
+
+_ITEMS = """
+SELECT q.id, q.key, q.kind, q.sequence, q.frame, q.x, q.y, q.w, q.h, q.label, q.score, q.reason, q.box, q.provenance,
+  r.decision, r.who, r.at
+FROM queue q LEFT JOIN reviews r ON r.item = q.id AND r.decision <> 'skip'
+"""
+_STATES = {None: "", "open": "WHERE r.id IS NULL", "decided": "WHERE r.id IS NOT NULL"}
+
+
+def enqueue(store: Store, item: QueueItem) -> bool:
+    with store.transaction():
+        if store.rows("SELECT 1 FROM queue WHERE key = ?", (item.key,)):
+            return False
+        of = sequence_of(store, item.sequence_id)
+        boxes.check(of.name, (of.length, of.height, of.width), item.frame, item.box)
+        if item.box_id is not None and not store.rows(
+            "SELECT 1 FROM boxes WHERE id = ? AND sequence = ?", (item.box_id, of.id)
+        ):
+            raise InputError(
+                f"{of.name}: queue item '{item.key}' is about box {item.box_id}, which this sequence does not have"
+            )
+        store.insert(
+            "queue",
+            **{"key": item.key, "kind": item.kind, "sequence": of.id, "frame": int(item.frame)},
+            **{
+                "x": float(item.box.x),
+                "y": float(item.box.y),
+                "w": float(item.box.w),
+                "h": float(item.box.h),
+                "label": item.box.label,
+            },
+            **{"score": float(item.score), "reason": item.reason, "box": item.box_id},
+            **{"provenance": to_json(dict(item.provenance), item.key), "at": schema.now()},
+        )
+        return True
+
+
+def items(store: Store, state: str | None = None) -> list[QueueItem]:
+    if state not in _STATES:
+        raise InputError(f"queue state '{state}': choose 'open' or 'decided'")
+    return [_item(row) for row in store.rows(f"{_ITEMS} {_STATES[state]} ORDER BY q.score DESC, q.id")]
+
+
+def decide(store: Store, item_id: int, decision: str, *, who: str, why: str, box: Box | None = None) -> None:
+    if decision not in DECISIONS:
+        raise InputError(f"decision '{decision}': choose one of {', '.join(DECISIONS)}")
+    with store.transaction():
+        found = store.rows(f"{_ITEMS} WHERE q.id = ?", (item_id,))
+        if not found:
+            raise InputError(f"{store.folder}: no queue item {item_id}; irdim-train review lists them")
+        item, (reviewer, at) = _item(found[0]), found[0][-2:]
+        if item.decision:
+            raise InputError(f"queue item {item_id} was decided already: '{item.decision}' by {reviewer}, {at}")
+        iteration = boxes.current(store, None)
+        row = None
+        if (label := _outcome(item, decision)) is not None:
+            place = dataclasses.replace(box or item.box, label=label)
+            place = Box(place.x, place.y, place.w, place.h, label)
+            if item.box_id is not None:
+                row = boxes.supersede(store, item.box_id, place, who=who, why=why, iteration=iteration)
+            else:
+                row = boxes.add(
+                    store,
+                    sequence_of(store, item.sequence_id),
+                    item.frame,
+                    place,
+                    who=who,
+                    why=why,
+                    iteration=iteration,
+                )
+        store.insert(
+            "reviews", item=item_id, decision=decision, box=row, iteration=iteration, who=who, why=why, at=schema.now()
+        )
+
+
+def sequence_of(store: Store, sequence_id: int) -> Sequence:
+    found = store.rows("SELECT name FROM sequences WHERE id = ?", (sequence_id,))
+    if not found:
+        raise InputError(f"{store.folder}: no sequence with id {sequence_id} in this data set")
+    return sequences.named(store, found[0][0])
+
+
+def _outcome(item: QueueItem, decision: str) -> str | None:
+    """The label that a decision puts there, or None."""
+    if decision in LABELS:
+        return decision
+    if decision == "accept":
+        return {"missed": TARGET, "false_alarm": INTERFERENCE}.get(item.kind, item.box.label)
+    return TARGET if decision == "reject" and item.kind == "false_alarm" else None
+
+
+def _item(row: tuple) -> QueueItem:
+    number, key, kind, sequence, frame, x, y, w, h, label, score, reason, box, provenance, decision, _, _ = row
+    state = "decided" if decision else "open"
+    return QueueItem(
+        number,
+        key,
+        kind,
+        sequence,
+        frame,
+        Box(x, y, w, h, label),
+        score,
+        reason,
+        box,
+        json.loads(provenance),
+        state,
+        decision,
+    )

@@ -1,0 +1,90 @@
+"""A data set's folder while it is open: its connection and its transactions, files included."""
+
+import contextlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from irdim.errors import InputError
+from irdim.files import sync_folder
+
+
+class Store:
+    """Connection to a data set. Files put in place within a transaction go away where it fails."""
+
+    def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
+        self.folder, self.connection = folder, connection
+        self._placed: list[Path] = []
+        self._depth = 0
+
+    @property
+    def frames_folder(self) -> Path:
+        return self.folder / "frames"
+
+    def rows(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        return self.connection.execute(query, values).fetchall()
+
+    def insert(self, table: str, **values: Any) -> int:
+        """Insert one row; returns its id."""
+        names, marks = ", ".join(values), ", ".join("?" * len(values))
+        return int(
+            self.connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(values.values())).lastrowid
+            or 0
+        )
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing. Within another one: undone alone where it fails, kept only where the outer one is."""
+        name, placed = f"part{self._depth}", len(self._placed)
+        begin, keep, undo = (
+            (f"SAVEPOINT {name}", (f"RELEASE {name}",), (f"ROLLBACK TO {name}", f"RELEASE {name}"))
+            if self._depth
+            else ("BEGIN IMMEDIATE", ("COMMIT",), ("ROLLBACK",))
+        )
+        try:
+            self.connection.execute(begin)
+        except sqlite3.OperationalError as error:
+            raise InputError(
+                f"{self.folder}: cannot be written now ({error}); wait for the other irdim process, or check the disk"
+            ) from None
+        self._depth += 1
+        try:
+            yield
+            for statement in keep:
+                self.connection.execute(statement)
+        except BaseException:
+            for statement in undo:
+                with contextlib.suppress(
+                    sqlite3.OperationalError
+                ):  # SQLite itself has rolled back, a full disk for one
+                    self.connection.execute(statement)
+            for path in self._placed[placed:]:
+                path.unlink(missing_ok=True)
+            del self._placed[placed:]
+            raise
+        finally:
+            self._depth -= 1
+            if not self._depth:
+                self._placed.clear()
+
+    def place(self, temporary: Path, path: Path) -> None:
+        """Give a finished file its name, as part of the transaction."""
+        temporary.replace(path)
+        self._placed.append(path)
+        sync_folder(path.parent)
+
+
+def to_json(value: object, what: str) -> str:
+    """Compact JSON for a column. Raises InputError where `value` cannot be written so."""
+    try:
+        return json.dumps(value, allow_nan=False, sort_keys=True)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{what}: cannot be stored as JSON ({error})") from None
+
+
+def is_text(value: object) -> bool:
+    """Whether a name can be stored and be part of a file's name."""
+    return isinstance(value, str) and bool(value.strip()) and value.isprintable() and os.sep not in value

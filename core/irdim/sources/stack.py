@@ -1,0 +1,76 @@
+"""A NumPy file (T, H, W), read through a memory map."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from irdim.errors import InputError
+from irdim.sources.clock import Clock, find_clock
+from irdim.sources.frame import Frame
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """FrameSource over an array (T, H, W), in memory or mapped."""
+
+    name: str
+    array: np.ndarray
+    clock: Clock = field(default_factory=Clock)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.array.shape[1], self.array.shape[2]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.array.dtype.newbyteorder("=")
+
+    @property
+    def interval(self) -> float | None:
+        return self.clock.interval
+
+    @property
+    def length(self) -> int:
+        return len(self.array)
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index in range(len(self.array)):
+            yield Frame(index, self.clock.at(index), np.array(self.array[index], self.dtype, order="C"))
+
+
+def open_stack(path: Path, name: str, interval: float | None) -> Stack:
+    """Open `path` (.npy). Times: `times.*` beside a `frames.npy`, else `<stem>.times.*`."""
+    stem = "times" if path.name == "frames.npy" else f"{path.stem}.times"
+    clock = find_clock([path.with_name(stem + suffix) for suffix in (".npy", ".csv")], interval)
+    array = map_stack(path)
+    clock.check_length(len(array))
+    return Stack(name, array, clock)
+
+
+def map_stack(path: Path) -> np.ndarray:
+    """Memory map of a .npy file. Raises InputError unless it is (T, H, W) uint8 or uint16 with at least one frame."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        why = " ".join(str(error).split())
+        hint = (
+            "object arrays are not read"
+            if "allow_pickle" in why or "object" in why.lower()
+            else "truncated, or no .npy file"
+        )
+        raise InputError(
+            f"{path}: not a readable .npy stack ({hint}); save it again as (T, H, W) uint8 or uint16"
+        ) from None
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"{path}: an archive, not a .npy stack; save it as (T, H, W) uint8 or uint16")
+    if array.dtype.kind == "f":
+        extra = " with NaN" if array.size and array.ndim and np.isnan(array[0]).any() else ""
+        raise InputError(f"{path}: {array.dtype} pixels{extra}; save the sensor's counts as (T, H, W) uint8 or uint16")
+    if array.dtype.newbyteorder("=") not in (np.uint8, np.uint16):
+        raise InputError(f"{path}: {array.dtype} pixels; save it as (T, H, W) uint8 or uint16")
+    if array.ndim != 3 or 0 in array.shape:
+        raise InputError(f"{path}: shape {array.shape}; a stack is (T, H, W) with at least one frame")
+    return array
