@@ -79,13 +79,17 @@ class Bundle:
         if not isinstance(description, dict) or description.get("format") != FORMAT:
             raise InputError(f"{path / DESCRIPTION}: not an irdim bundle; make one with irdim-export RUN --int8")
         if description.get("version") != VERSION:
-            raise InputError(f"{path / DESCRIPTION}: bundle version {description.get('version')}, this irdim reads {VERSION}; export the run again")
+            raise InputError(
+                f"{path / DESCRIPTION}: bundle version {description.get('version')}, this irdim reads {VERSION}; export the run again"
+            )
         try:
             card, files = ModelCard.from_json(description["model"]), dict(description["files"])
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path / DESCRIPTION}: incomplete ({error}); export the run again") from None
         if set(files) != set(GRAPHS.values()):
-            raise InputError(f"{path / DESCRIPTION}: must list exactly {', '.join(GRAPHS.values())}; export the run again")
+            raise InputError(
+                f"{path / DESCRIPTION}: must list exactly {', '.join(GRAPHS.values())}; export the run again"
+            )
         for name, digest in files.items():
             if not (path / name).is_file():
                 raise InputError(f"{path / name}: missing; copy the whole bundle again")

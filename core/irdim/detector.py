@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from irdim.boxes import Detection
 from irdim.bundle import Bundle, ModelCard
 from irdim.differencing import network_input
@@ -23,13 +25,44 @@ class Step:
     shift: tuple[float, float] = (0.0, 0.0)
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """image: (C, H, W) float32, what the network reads, padded to its stride; shape: (H, W) of the frame; shift: as in Step."""
+
+    image: np.ndarray
+    shape: tuple[int, int]
+    shift: tuple[float, float]
+
+
+class InputStep:
+    """History and differencing: frame by frame to what the network reads."""
+
+    def __init__(self, card: ModelCard) -> None:
+        self.card = card
+        self._history = History(card.input, card.interval)
+
+    def push(self, frame: Frame) -> Prepared | str:
+        """Take the newest frame. Returns its input, or the reason why there is none yet."""
+        stack = self._history.push(frame)
+        if isinstance(stack, str):
+            return stack
+        image = pad_to_stride(network_input(stack.frames, self.card.input, stack.shifts), self.card.stride)
+        dy, dx = stack.shifts[0] / self.card.input.frame_step
+        height, width = frame.pixels.shape
+        return Prepared(image, (height, width), (float(dy), float(dx)))
+
+    def reset(self) -> None:
+        """Forget the frames seen so far."""
+        self._history.reset()
+
+
 class Detector:
     """A network with its input step, fed frame by frame."""
 
     def __init__(self, card: ModelCard, engine: Engine) -> None:
         self.card, self.engine = card, engine
         self.thresholds = card.thresholds
-        self._history = History(card.input, card.interval)
+        self._input = InputStep(card)
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, *, precision: str = "int8", threads: int = 0) -> "Detector":
@@ -38,14 +71,14 @@ class Detector:
 
     def push(self, frame: Frame) -> Step:
         """Take the newest frame; its stack's detections, or why there is no stack."""
-        stack = self._history.push(frame)
-        if isinstance(stack, str):
-            return Step(frame, "warming", stack)
-        image = pad_to_stride(network_input(stack.frames, self.card.input, stack.shifts), self.card.stride)
-        detections = decode(self.engine.run(image), self.card.stride, self.thresholds.low, stack.frames.shape[1:])
-        dy, dx = stack.shifts[0] / self.card.input.frame_step
-        return Step(frame, "ok", "", detections, (float(dy), float(dx)))
+        prepared = self._input.push(frame)
+        if isinstance(prepared, str):
+            return Step(frame, "warming", prepared)
+        output = self.engine.run(prepared.image)
+        return Step(
+            frame, "ok", "", decode(output, self.card.stride, self.thresholds.low, prepared.shape), prepared.shift
+        )
 
     def reset(self) -> None:
         """Forget the frames seen so far (a new sequence begins)."""
-        self._history.reset()
+        self._input.reset()

@@ -148,7 +148,9 @@ def scale(counts: np.ndarray, sigma: np.ndarray) -> np.ndarray:
     return np.stack([compress(high_pass(p) / np.float32(s)) for p, s in zip(counts, sigma, strict=True)])
 
 
-def network_input(stack: np.ndarray, spec: InputSpec, shifts: np.ndarray, sigma: np.ndarray | None = None) -> np.ndarray:
+def network_input(
+    stack: np.ndarray, spec: InputSpec, shifts: np.ndarray, sigma: np.ndarray | None = None
+) -> np.ndarray:
     """The whole step: stack (4, H, W) uint8/uint16, newest first, to (C, H, W) float32 in compressed noise sigmas. sigma: (C,) counts,
     estimated from the stack where it is None (only right for a whole frame)."""
     counts = planes(stack, spec, shifts)

@@ -16,7 +16,9 @@ APART = 4.0  # px; of two detections nearer than this the stronger stays
 MOST = 200  # detections kept a frame
 
 
-def decode(output: np.ndarray, stride: int, threshold: float, shape: tuple[int, int] | None = None, apart: float = APART) -> list[Detection]:
+def decode(
+    output: np.ndarray, stride: int, threshold: float, shape: tuple[int, int] | None = None, apart: float = APART
+) -> list[Detection]:
     """output: (7, h, w) float32, raw. Returns detections with score >= threshold, best first, at least `apart` px from each other, inside
     `shape` (H, W) where it is given (a padded frame has cells beyond it). Score = confidence x p(class), the likelier class."""
     confidence = expit(output[CONFIDENCE])
@@ -31,7 +33,14 @@ def decode(output: np.ndarray, stride: int, threshold: float, shape: tuple[int, 
     found = score[rows, columns]
     if shape is not None:
         inside = (x >= 0) & (y >= 0) & (x <= shape[1]) & (y <= shape[0])
-        x, y, size, found, rows, columns = x[inside], y[inside], size[:, inside], found[inside], rows[inside], columns[inside]
+        x, y, size, found, rows, columns = (
+            x[inside],
+            y[inside],
+            size[:, inside],
+            found[inside],
+            rows[inside],
+            columns[inside],
+        )
     kept: list[int] = []
     for i in np.argsort(-found, kind="stable"):
         if all((x[i] - x[j]) ** 2 + (y[i] - y[j]) ** 2 >= apart**2 for j in kept):
@@ -40,7 +49,8 @@ def decode(output: np.ndarray, stride: int, threshold: float, shape: tuple[int, 
                 break
     labels = which[rows, columns]
     return [
-        Detection(float(x[i]), float(y[i]), float(size[0, i]), float(size[1, i]), float(found[i]), CLASSES[labels[i]]) for i in kept
+        Detection(float(x[i]), float(y[i]), float(size[0, i]), float(size[1, i]), float(found[i]), CLASSES[labels[i]])
+        for i in kept
     ]
 
 

@@ -129,7 +129,14 @@ class CentreDistance:
         hits = int((outcomes == HIT).sum())
         on_interference = int((outcomes == FALSE_ALARM_ON_INTERFERENCE).sum())
         return Score(
-            self.protocol, threshold, hits, len(outcomes) - hits, on_interference, self._targets, self._frames, self._pixels
+            self.protocol,
+            threshold,
+            hits,
+            len(outcomes) - hits,
+            on_interference,
+            self._targets,
+            self._frames,
+            self._pixels,
         )
 
 

@@ -1,9 +1,9 @@
 """The patch file: stacks cut from sequences, as one memory-mapped array and two tables. Format: docs/formats.md.
 
-    PATCHES/patches.json   version, size, frame step, registration, data set, counts
-    PATCHES/stacks.npy     (N, 4, S, S) uint8 or uint16, newest first, older frames moved by whole pixels
-    PATCHES/table.npy      (N,) TABLE: where each was cut, what is left of its shifts, noise scales of the whole frame
-    PATCHES/boxes.npy      (M,) BOXES: the boxes in them, patch coordinates
+PATCHES/patches.json   version, size, frame step, registration, data set, counts
+PATCHES/stacks.npy     (N, 4, S, S) uint8 or uint16, newest first, older frames moved by whole pixels
+PATCHES/table.npy      (N,) TABLE: where each was cut, what is left of its shifts, noise scales of the whole frame
+PATCHES/boxes.npy      (M,) BOXES: the boxes in them, patch coordinates
 """
 
 from dataclasses import dataclass

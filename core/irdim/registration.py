@@ -14,7 +14,7 @@ import scipy.fft
 PEAK = 8.0  # robust sigmas that a correlation peak must stand out of its surface
 SMOOTH = 1.5  # px; noise goes, texture stays
 REACH = 40  # px; the largest shift that is looked for in either direction
-MARGIN = 4  # px left out at the border
+MARGIN = 12  # px left out at the border, where the large-scale part is not the same in two frames
 LARGEST_ERROR = 0.35  # px; a fit less certain than this is no motion
 RUNAWAY = 2.5  # px from the whole-pixel peak; a fit that goes further trusts neither
 SMALLEST = 32  # px; a frame with a shorter side is not registered
@@ -33,8 +33,8 @@ class Texture:
 def texture(frame: np.ndarray) -> Texture:
     """Prepare a frame (H, W), any real dtype, for `estimate_shift`."""
     image = frame.astype(np.float32)
-    band = cv2.GaussianBlur(image, (0, 0), SMOOTH) - cv2.GaussianBlur(image, (0, 0), 8 * SMOOTH)
-    limit = 6 * float(np.median(np.abs(band))) + 1e-6
+    band = cv2.GaussianBlur(image, (0, 0), SMOOTH) - cv2.GaussianBlur(image, (0, 0), 6 * SMOOTH)
+    limit = 6 * float(np.median(np.abs(band)))
     band = np.clip(band, -limit, limit)  # one hot pixel or one bright target must not decide
     slope_y, slope_x = (cv2.Sobel(band, cv2.CV_32F, *order, ksize=1, scale=0.5) for order in ((0, 1), (1, 0)))
     return Texture(band, slope_y, slope_x, scipy.fft.rfft2(band * _window(band.shape), _padded(band.shape), workers=1))

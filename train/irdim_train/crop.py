@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from irdim.boxes import LABELS, TARGET
 from irdim.dataset import Dataset, LabelledBox, Sequence
 from irdim.differencing import STACK, InputSpec, move_whole, noise_scale, planes, whole_pixels
@@ -14,6 +13,7 @@ from irdim.files import write_json
 from irdim.history import History, Stack
 from irdim.patches import BOXES, DESCRIPTION, FORMAT, SPLITS, TABLE, VERSION
 from irdim.sources import Frame
+
 from irdim_train.staging import staged_folder
 
 MARGIN = 2.0  # px; a target's centre lies at least this far inside its patch
@@ -63,7 +63,9 @@ def crop(
                     boxes.append(_box_rows(inside, count))
                     count += 1
         if not count:
-            raise InputError(f"{data.path}: no frame has {spec.history} frames of history; choose a smaller --frame-step")
+            raise InputError(
+                f"{data.path}: no frame has {spec.history} frames of history; choose a smaller --frame-step"
+            )
         _raw_to_npy(raw, folder / "stacks.npy", (count, STACK, size, size), dtype)
         table = np.concatenate(tables)
         box_table = np.concatenate(boxes)
@@ -118,9 +120,7 @@ def _cuts(data: Dataset, sequence: Sequence, spec: InputSpec, size: int, backgro
         for top, left in places:
             cut = row.copy()
             cut["top"], cut["left"] = top, left
-            inside = [
-                (b, b.x - left, b.y - top) for b in here if 0 <= b.x - left < size and 0 <= b.y - top < size
-            ]
+            inside = [(b, b.x - left, b.y - top) for b in here if 0 <= b.x - left < size and 0 <= b.y - top < size]
             yield cut, aligned[:, top : top + size, left : left + size], inside
 
 
@@ -146,14 +146,14 @@ def _around(box: LabelledBox, size: int, sequence: Sequence, rng: np.random.Gene
     return along(box.y, sequence.height), along(box.x, sequence.width)
 
 
-def _away_from(boxes: list[LabelledBox], size: int, sequence: Sequence, rng: np.random.Generator) -> tuple[int, int] | None:
+def _away_from(
+    boxes: list[LabelledBox], size: int, sequence: Sequence, rng: np.random.Generator
+) -> tuple[int, int] | None:
     """Top and left of a patch without a target's centre in or near it, or None where ten tries find none."""
     for _ in range(10):
         top = int(rng.integers(0, sequence.height - size + 1))
         left = int(rng.integers(0, sequence.width - size + 1))
-        if not any(
-            b.label == TARGET and -8 <= b.x - left < size + 8 and -8 <= b.y - top < size + 8 for b in boxes
-        ):
+        if not any(b.label == TARGET and -8 <= b.x - left < size + 8 and -8 <= b.y - top < size + 8 for b in boxes):
             return top, left
     return None
 
@@ -169,7 +169,9 @@ def _box_rows(inside: list[tuple[LabelledBox, float, float]], patch: int) -> np.
 def _raw_to_npy(raw: Path, npy: Path, shape: tuple[int, ...], dtype: np.dtype) -> None:
     """Put a .npy header before the bytes of `raw`, by blocks."""
     with npy.open("wb") as out, raw.open("rb") as file:
-        np.lib.format.write_array_header_2_0(out, {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape})
+        np.lib.format.write_array_header_2_0(
+            out, {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+        )
         while block := file.read(1 << 22):
             out.write(block)
     raw.unlink()

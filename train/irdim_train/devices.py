@@ -1,7 +1,6 @@
 """Where training runs, and in which precision."""
 
 import torch
-
 from irdim.errors import InputError
 
 

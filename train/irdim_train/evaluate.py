@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import nn
-
 from irdim.boxes import Box, Detection
 from irdim.bundle import ModelCard
 from irdim.dataset import Dataset, Sequence
@@ -18,6 +16,7 @@ from irdim.grid import pad_to_stride
 from irdim.history import History, Stack
 from irdim.metrics import DEFAULT_RADIUS, CentreDistance
 from irdim.sources import Frame
+from torch import nn
 
 NORM_FRAMES = 48  # whole frames from which batch-norm statistics are taken
 
@@ -48,7 +47,9 @@ def evaluate(
     """
     sequences = data.sequences(split)
     if not sequences:
-        raise InputError(f"{data.path}: no sequences in split '{split}'; choose another --split or import with --{split} GLOB")
+        raise InputError(
+            f"{data.path}: no sequences in split '{split}'; choose another --split or import with --{split} GLOB"
+        )
     result = Evaluation(CentreDistance(radius))
     for sequence in sequences:
         detector = Detector(card, engine)
@@ -67,8 +68,22 @@ def evaluate(
     return result
 
 
+def rescore(result: Evaluation, data: Dataset, split: str, radius: float) -> CentreDistance:
+    """The same detections under another radius."""
+    metric = CentreDistance(radius)
+    for sequence in data.sequences(split):
+        labels = data.boxes(sequence)
+        for index in range(sequence.length):
+            if (sequence.name, index) in result.detections:
+                found = result.detections[sequence.name, index]
+                metric.update(found, list(labels.get(index, [])), (sequence.height, sequence.width))
+    return metric
+
+
 @torch.no_grad()
-def reestimate_batch_norm(model: nn.Module, card: ModelCard, data: Dataset, device: torch.device, seed: int = 0) -> None:
+def reestimate_batch_norm(
+    model: nn.Module, card: ModelCard, data: Dataset, device: torch.device, seed: int = 0
+) -> None:
     """Replace running statistics by those of whole training frames, which hold far less target than patches do. No label is read."""
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     for norm in norms:
@@ -86,7 +101,9 @@ def whole_inputs(card: ModelCard, data: Dataset, count: int, seed: int = 0) -> l
     """Network inputs (C, H, W) of `count` whole training frames, spread over the sequences, each with full history."""
     sequences = [s for s in data.sequences("train") if s.length >= card.input.history]
     if not sequences:
-        raise InputError(f"{data.path}: no training sequence is {card.input.history} frames long; choose a smaller --frame-step")
+        raise InputError(
+            f"{data.path}: no training sequence is {card.input.history} frames long; choose a smaller --frame-step"
+        )
     rng = np.random.default_rng(seed)
     picks = rng.permutation(len(sequences))
     images = []

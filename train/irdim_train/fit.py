@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
-
 from irdim.bundle import ModelCard, Thresholds
 from irdim.dataset import Dataset
 from irdim.differencing import InputSpec
@@ -20,6 +18,8 @@ from irdim.errors import InputError
 from irdim.files import atomic_file, sha256, write_json
 from irdim.patches import DESCRIPTION as PATCHES_DESCRIPTION
 from irdim.patches import Patches
+from torch import nn
+
 from irdim_train.batches import BatchReader
 from irdim_train.devices import use_bfloat16
 from irdim_train.evaluate import evaluate, reestimate_batch_norm
@@ -94,7 +94,9 @@ def fit(
         write_json(out / DESCRIPTION, description)
     reader = BatchReader(patches, spec, "train", state.model.stride, device)
     if len(reader.rows) < config.batch:
-        raise InputError(f"{patches.path}: {len(reader.rows)} training patches are fewer than a batch of {config.batch}; crop more or lower --batch")
+        raise InputError(
+            f"{patches.path}: {len(reader.rows)} training patches are fewer than a batch of {config.batch}; crop more or lower --batch"
+        )
     _train(state, reader, config, out, device, progress)
     return _finish(state, patches, spec, description, out, device, false_alarms)
 
@@ -106,7 +108,9 @@ def _check_resumes(out: Path, description: dict[str, Any]) -> None:
     there = read_run(out)
     for key in ("config", "patches_digest"):
         if there[key] != description[key]:
-            raise InputError(f"{out}: holds a run with another {'configuration' if key == 'config' else 'patch file'}; choose another --out")
+            raise InputError(
+                f"{out}: holds a run with another {'configuration' if key == 'config' else 'patch file'}; choose another --out"
+            )
 
 
 def _begin(config: FitConfig, spec: InputSpec, device: torch.device) -> FitState:
@@ -189,7 +193,13 @@ def _train(
                 mean = float(torch.stack(losses).mean())
                 rate = state.optimiser.param_groups[0]["lr"]
                 state.course.append(
-                    {"epoch": round(state.step / each, 3), "step": state.step, "loss": mean, "lr": rate, "seconds": round(state.seconds, 2)}
+                    {
+                        "epoch": round(state.step / each, 3),
+                        "step": state.step,
+                        "loss": mean,
+                        "lr": rate,
+                        "seconds": round(state.seconds, 2),
+                    }
                 )
                 losses.clear()
             if total and (now - saved > CHECKPOINT_SECONDS or state.step == total):
@@ -241,12 +251,17 @@ def _finish(
         result = evaluate(open_card, engine, data, split=chosen_on)
     score = result.metric.best() if false_alarms is None else result.metric.at_false_alarms(false_alarms)
     report = min(max(score.threshold, LOWEST), 1.0)
-    card = dataclasses.replace(open_card, thresholds=Thresholds(report, max(LOWEST, report / 4) if report > LOWEST else LOWEST))
+    card = dataclasses.replace(
+        open_card, thresholds=Thresholds(report, max(LOWEST, report / 4) if report > LOWEST else LOWEST)
+    )
     save_tensors(out / MODEL, state.average.to("cpu").state_dict())
     description = {
         **description,
         "model": card.to_json(),
-        "threshold_chosen": {"on": chosen_on, "rule": "best F1" if false_alarms is None else f"{false_alarms} false alarms a frame"},
+        "threshold_chosen": {
+            "on": chosen_on,
+            "rule": "best F1" if false_alarms is None else f"{false_alarms} false alarms a frame",
+        },
         "scores": {chosen_on: result.metric.at(report).to_json()},
         "steps": state.step,
         "seconds": round(state.seconds, 1),

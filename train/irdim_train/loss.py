@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from irdim.grid import CONFIDENCE, FIRST_CLASS
 from torch import Tensor
 from torch.nn import functional as F
 
-from irdim.grid import CONFIDENCE, FIRST_CLASS
 from irdim_train.targets import TargetMaps
 
 ONE_PIXEL = 1 / 8  # cells; where smooth L1 turns from square to straight
@@ -33,6 +33,4 @@ def paper_loss(output: Tensor, targets: TargetMaps) -> LossParts:
     place = F.smooth_l1_loss(output[:, :CONFIDENCE], targets.place, reduction="none", beta=ONE_PIXEL)
     kind = F.binary_cross_entropy_with_logits(output[:, FIRST_CLASS:], targets.classes, reduction="none")
     sure = F.binary_cross_entropy_with_logits(output[:, CONFIDENCE], targets.object, reduction="none")
-    return LossParts(
-        (place * here).sum((1, 2, 3)), (kind * here).sum((1, 2, 3)), (sure * targets.judged).sum((1, 2))
-    )
+    return LossParts((place * here).sum((1, 2, 3)), (kind * here).sum((1, 2, 3)), (sure * targets.judged).sum((1, 2)))

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
 from irdim.bundle import ModelCard
 from irdim.errors import InputError
 from irdim.files import atomic_file, read_json
+
 from irdim_train.model import GridDetector
 
 FORMAT, VERSION = "irdim-run", 1
@@ -40,7 +40,11 @@ class FitConfig:
 def read_run(path: Path) -> dict[str, Any]:
     """run.json. Raises InputError where `path` is not a run."""
     description = read_json(Path(path) / DESCRIPTION, "run (make one with irdim-train fit)")
-    if not isinstance(description, dict) or description.get("format") != FORMAT or description.get("version") != VERSION:
+    if (
+        not isinstance(description, dict)
+        or description.get("format") != FORMAT
+        or description.get("version") != VERSION
+    ):
         raise InputError(f"{Path(path) / DESCRIPTION}: not a run of version {VERSION}; fit again")
     return description
 
@@ -50,7 +54,11 @@ def load_model(path: Path) -> tuple[GridDetector, ModelCard]:
     path = Path(path)
     description = read_run(path)
     if not description.get("model") or not (path / MODEL).is_file():
-        what = "has a checkpoint but is not finished; go on with" if (path / CHECKPOINT).is_file() else "has no checkpoint; train it with"
+        what = (
+            "has a checkpoint but is not finished; go on with"
+            if (path / CHECKPOINT).is_file()
+            else "has no checkpoint; train it with"
+        )
         raise InputError(f"{path}: this run {what} irdim-train fit --resume {path}")
     card = ModelCard.from_json(description["model"])
     model = GridDetector(card.backbone, card.input.channels, card.width)

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
-
 from irdim.boxes import CLASSES, IGNORE, LABELS
 from irdim.grid import OFFSET
+from torch import Tensor
 
 NEAR = 0.25  # cells; a neighbour this near to a centre may answer for it too, so its confidence is not judged
 
@@ -59,7 +58,9 @@ def _cells_by_distance(x: float, y: float, h: int, w: int) -> list[tuple[int, in
     """Cells whose offsets reach (x, y), the one that holds it first, then by the distance of their middles."""
     rows = range(max(0, int(np.ceil(y - OFFSET[1]))), min(h, int(np.floor(y - OFFSET[0])) + 1))
     columns = range(max(0, int(np.ceil(x - OFFSET[1]))), min(w, int(np.floor(x - OFFSET[0])) + 1))
-    return sorted(((r, c) for r in rows for c in columns), key=lambda rc: (rc[0] + 0.5 - y) ** 2 + (rc[1] + 0.5 - x) ** 2)
+    return sorted(
+        ((r, c) for r in rows for c in columns), key=lambda rc: (rc[0] + 0.5 - y) ** 2 + (rc[1] + 0.5 - x) ** 2
+    )
 
 
 def _ignore(judged: np.ndarray, box: np.void, stride: int) -> None:

@@ -1,0 +1,34 @@
+# make check | test | test-all | demo [SOURCE=path]; each sets up its own virtual environment in .venv
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+
+.PHONY: setup check test test-all demo clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -U pip
+	$(BIN)/pip install -q -c constraints.txt torch
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+check: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: setup
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS)
+
+test-all: setup
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) -m ''
+
+demo: setup
+	$(BIN)/python tools/demo.py $(if $(SOURCE),--source '$(SOURCE)')
+
+clean:
+	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,77 @@
+"""irdim-export: the command line that makes bundles."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from irdim.command_line import run_command
+from irdim.errors import InputError
+from rich.console import Console
+from rich.table import Table
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def export(
+    run: Annotated[
+        Path | None, typer.Argument(help="Run to export; the newest finished one under runs/ by default.")
+    ] = None,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Quantise to INT8 (the FP32 graph is always in the bundle).")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Bundle to write; bundles/RUN by default.")] = None,
+    ranges: Annotated[
+        str, typer.Option(help="How activation ranges are read: minmax, percentile or entropy.")
+    ] = "minmax",
+    patches: Annotated[int, typer.Option(help="Calibration patches.")] = 512,
+    score_on: Annotated[
+        str | None, typer.Option(help="Split on which FP32 and INT8 are scored; test by default.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Make a bundle for the edge from a run: FP32 and INT8 ONNX, digests, thresholds, scores.
+
+    Example: irdim-export runs/first --int8 --out bundles/first
+    """
+    if not int8:
+        raise InputError("say --int8: a bundle holds an INT8 graph (and the FP32 one beside it)")
+    run = run or _newest_run()
+    from irdim_export.export import export as make
+
+    def show(stage: str) -> None:
+        if not as_json:
+            print(f"export: {stage}", file=sys.stderr, flush=True)
+
+    out = out or Path("bundles") / run.resolve().name
+    bundle = make(run, out, method=ranges, count=patches, split=score_on, progress=show)
+    if as_json:
+        print(json.dumps({"bundle": str(out), "digest": bundle.digest, **bundle.description}))
+        return
+    console = Console(highlight=False)
+    table = Table("graph", "F1", "precision", "recall", "false alarms/frame", "MB")
+    for name in ("fp32", "int8"):
+        score = bundle.scores[name]
+        values = (f"{score[k]:.4f}" for k in ("f1", "precision", "recall", "false_alarms_per_frame"))
+        table.add_row(name, *values, f"{bundle.graph(name).stat().st_size / 1e6:.2f}")
+    console.print(table)
+    score, scores = bundle.scores["int8"], bundle.scores
+    console.print(
+        f"{score['frames']} frames ({scores['split']}), {score['protocol']}, threshold {score['threshold']:.3f}; "
+        f"{scores['changed']} of {scores['reported']} detections differ by more than 1 px or the threshold"
+    )
+    console.print(f"bundle {out} ({bundle.digest[:12]}); next: irdim-edge config --bundle {out}")
+
+
+def _newest_run() -> Path:
+    runs = sorted(Path("runs").glob("*/model.pt"), key=lambda p: p.stat().st_mtime)
+    if not runs:
+        raise InputError("runs/: no finished run here; name one, or train one with irdim-train fit")
+    return runs[-1].parent
+
+
+def main() -> None:
+    """Entry point of irdim-export."""
+    run_command(app)

@@ -1,0 +1,33 @@
+"""A network in torch to an FP32 ONNX graph with batch normalisation folded in."""
+
+import logging
+import warnings
+from pathlib import Path
+
+import onnx
+import torch
+from torch import nn
+from torch.fx.experimental.optimization import fuse
+
+INPUT, OUTPUT = "input", "output"
+OPSET = 18  # the newest that TensorRT 8.5's parser knows all of our operators in is 17; 18 differs in none of them
+
+
+def write_onnx(model: nn.Module, channels: int, path: Path) -> None:
+    """Write the graph: input (N, C, H, W), output (N, 7, h, w), all sizes but the channels free."""
+    folded = fuse(model.eval())
+    example = torch.zeros(2, channels, 96, 128)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            folded,
+            (example,),
+            str(path),
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            opset_version=OPSET,
+            dynamo=False,
+            dynamic_axes={INPUT: {0: "n", 2: "height", 3: "width"}, OUTPUT: {0: "n", 2: "rows", 3: "columns"}},
+        )
+    onnx.checker.check_model(str(path))

@@ -1,0 +1,81 @@
+"""FP32 ONNX to INT8 with explicit Q/DQ nodes, by ONNX Runtime's quantiser, in the form that TensorRT takes."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+from irdim.differencing import INPUT_RANGE
+from irdim.errors import InputError
+from irdim_calibration.select import CalibrationSet
+from onnx import numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+from irdim_export.graph import INPUT
+
+METHODS = {
+    "minmax": CalibrationMethod.MinMax,
+    "percentile": CalibrationMethod.Percentile,
+    "entropy": CalibrationMethod.Entropy,
+}
+QUANTISED = ["Conv", "Add", "MaxPool", "Resize"]
+BATCH = 16
+
+
+class _Reader(CalibrationDataReader):
+    def __init__(self, inputs: np.ndarray) -> None:
+        self._batches: Iterator[np.ndarray] = (inputs[i : i + BATCH] for i in range(0, len(inputs), BATCH))
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        batch = next(self._batches, None)
+        return None if batch is None else {INPUT: batch}
+
+
+def quantise(source: Path, out: Path, calibration: CalibrationSet, method: str = "minmax") -> None:
+    """Write the INT8 graph. Activations per tensor, weights per channel, all symmetric INT8; the input's scale comes from the compression
+    range and is not calibrated. Raises InputError for an unknown method or a graph that breaks the rules of `check_form`."""
+    if method not in METHODS:
+        raise InputError(f"range method '{method}' is not known; choose one of {', '.join(METHODS)}")
+    logging.getLogger().setLevel(logging.ERROR)
+    quantize_static(
+        str(source),
+        str(out),
+        _Reader(calibration.inputs),
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=QUANTISED,
+        per_channel=True,
+        activation_type=QuantType.QInt8,
+        weight_type=QuantType.QInt8,
+        calibrate_method=METHODS[method],
+        extra_options={
+            "ActivationSymmetric": True,
+            "WeightSymmetric": True,
+            "QuantizeBias": False,
+            "OpTypesToExcludeOutputQuantization": QUANTISED,
+            "TensorQuantOverrides": {INPUT: [{"rmin": np.float32(-INPUT_RANGE), "rmax": np.float32(INPUT_RANGE)}]},
+        },
+    )
+    check_form(out)
+
+
+def check_form(path: Path) -> dict[str, int]:
+    """Assert what TensorRT asks for: every Q/DQ is INT8 with zero point 0, and the input's scale is the compression range's. Returns counts."""
+    graph = onnx.load(str(path)).graph
+    constants = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
+    counts = {"QuantizeLinear": 0, "DequantizeLinear": 0, "Conv": 0, "quantised Conv": 0}
+    dequantised = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    for node in graph.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            zero = constants.get(node.input[2]) if len(node.input) > 2 else None
+            if zero is None or zero.dtype != np.int8 or np.any(zero):
+                raise InputError(f"{path}: node {node.name} is not symmetric INT8; TensorRT would refuse it")
+            if node.op_type == "QuantizeLinear" and node.input[0] == INPUT:
+                scale = float(constants[node.input[1]])
+                if abs(scale * 127.5 / INPUT_RANGE - 1) > 0.01:
+                    raise InputError(f"{path}: the input's scale is {scale}, not the compression range's")
+        if node.op_type in counts:
+            counts[node.op_type] += 1
+        if node.op_type == "Conv":
+            counts["quantised Conv"] += all(i in dequantised for i in node.input[:2])
+    return counts

@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+from irdim.differencing import InputSpec, align, planes
+from irdim.registration import estimate_shift, texture
+from scipy.ndimage import fourier_shift, gaussian_filter
+
+
+def moved_scene(shift, seed=0, noise=20.0):
+    """Two noisy 14-bit views (160, 200) of one random scene, the second moved by `shift` (dy, dx)."""
+    rng = np.random.default_rng(seed)
+    scene = 600 * gaussian_filter(rng.normal(size=(220, 260)), 2.2) + 4000 * gaussian_filter(
+        rng.normal(size=(220, 260)), 8
+    )
+    moved = np.fft.ifft2(fourier_shift(np.fft.fft2(scene), shift)).real
+    return [
+        np.clip(np.rint(image[30:-30, 30:-30] + 4000 + rng.normal(0, noise, (160, 200))), 0, 16383).astype(np.uint16)
+        for image in (scene, moved)
+    ]
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (0.3, -0.4), (2.5, 1.1), (-4.2, 3.7), (9.9, -12.3)])
+def test_shift_is_found_within_a_twentieth_of_a_pixel(shift):
+    older, newer = moved_scene(shift)
+    assert estimate_shift(texture(older), texture(newer)) == pytest.approx(shift, abs=0.06)
+
+
+@pytest.mark.parametrize("kind", ["noise", "constant", "saturated", "one hot pixel"])
+def test_a_scene_without_texture_gives_no_motion(kind):
+    rng = np.random.default_rng(5)
+    frames = {
+        "noise": [np.rint(rng.normal(1000, 30, (160, 200))) for _ in range(2)],
+        "constant": [np.full((160, 200), 7.0)] * 2,
+        "saturated": [np.full((160, 200), 65535.0)] * 2,
+        "one hot pixel": [np.pad([[60000.0]], ((40, 119), (k, 199 - k))) for k in (20, 60)],
+    }[kind]
+    assert estimate_shift(*(texture(f) for f in frames)) == (0.0, 0.0)
+
+
+def test_frames_too_small_to_register_give_no_motion():
+    older, newer = (f[:20, :20] for f in moved_scene((2, 2)))
+    assert estimate_shift(texture(older), texture(newer)) == (0.0, 0.0)
+
+
+def test_alignment_takes_the_camera_motion_out_of_the_differences():
+    older, newer = moved_scene((3.3, -2.6), noise=5.0)
+    shifts = np.array([estimate_shift(texture(older), texture(newer))] * 3, np.float32)
+    stack = np.stack([newer, older, older, older])
+    inside = (slice(None), slice(12, -12), slice(12, -12))
+    before = planes(stack, InputSpec("difference", 1, False), shifts)[inside].std()
+    after = planes(stack, InputSpec("difference", 1, True), shifts)[inside].std()
+    assert after < before / 5
+
+
+def test_what_comes_from_outside_the_frame_gives_no_difference():
+    older, newer = moved_scene((0, 0))
+    aligned = align(np.stack([newer, older, older, older]), np.array([[6, 0], [0, -7], [0, 0]], np.float32))
+    assert np.array_equal(aligned[1, :6], newer[:6])
+    assert np.array_equal(aligned[2, :, -7:], newer[:, -7:])
+    assert np.array_equal(aligned[1, 6:], older[:-6])

@@ -1,0 +1,30 @@
+"""irdim-train: the workstation's command line. Each command lives in a module of irdim_train.commands, named in the order of the loop."""
+
+import importlib
+
+import typer
+from irdim.command_line import run_command
+
+COMMANDS = {  # name on the command line: module
+    "synth": "synth",
+    "import": "import_",
+    "crop": "crop",
+    "fit": "fit",
+    "evaluate": "evaluate",
+    "ingest": "ingest",
+    "review": "review",
+}
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Train detectors of dim, small infrared targets on small patches, and iterate on the data set.",
+)
+for name, module in COMMANDS.items():
+    app.command(name)(importlib.import_module(f"irdim_train.commands.{module}").command)
+
+
+def main() -> None:
+    """Entry point of irdim-train."""
+    run_command(app)

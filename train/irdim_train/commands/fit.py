@@ -1,0 +1,99 @@
+"""irdim-train fit."""
+
+import datetime
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from irdim.errors import InputError
+from rich.console import Console
+
+from irdim_train.commands.progress import progress_bar
+
+
+def command(
+    patches: Annotated[Path | None, typer.Argument(help="Patch file that irdim-train crop wrote.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run to write; the default is a new folder under runs/.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with this run, with its own options and patches.")] = None,
+    backbone: Annotated[str, typer.Option(help="darknet19.")] = "darknet19",
+    width: Annotated[float, typer.Option(help="Multiplier of every layer's channels; 1.0 is the paper's.")] = 0.5,
+    input: Annotated[
+        str, typer.Option(help="single, sequence, difference (the paper's) or difference+frame.")
+    ] = "difference+frame",
+    epochs: Annotated[float, typer.Option(help="Passes over the training patches.")] = 10.0,
+    minutes: Annotated[float | None, typer.Option(help="A budget instead of --epochs.")] = None,
+    batch: Annotated[int, typer.Option(help="Patches a step.")] = 64,
+    learning_rate: Annotated[float, typer.Option(help="Peak rate, after a warm-up. The paper's is 1e-6.")] = 2e-3,
+    a: Annotated[float, typer.Option(help="Weight of the location loss (Eq. 2).")] = 1.0,
+    b: Annotated[float, typer.Option(help="Weight of the class loss (Eq. 2).")] = 1.0,
+    augment: Annotated[bool, typer.Option(help="Mirror and turn the patches.")] = True,
+    false_alarms: Annotated[
+        float | None,
+        typer.Option(
+            help="Choose the threshold at this many false alarms a frame on the validation frames; the default is best F1."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same weights (on a CPU).")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Train a detector on patches, then choose its threshold on whole validation frames.
+
+    A killed run goes on where it was: irdim-train fit --resume RUN
+
+    Example: irdim-train fit patches --width 0.5 --minutes 10
+    """
+    from irdim.patches import Patches
+
+    from irdim_train.devices import choose_device
+    from irdim_train.fit import fit
+    from irdim_train.runs import FitConfig, read_run
+
+    if resume is not None:
+        description = read_run(resume)
+        config, out, patches = FitConfig(**description["config"]), resume, Path(description["patches"])
+    elif patches is None:
+        raise InputError("name a patch file (irdim-train fit PATCHES) or a run to go on with (--resume RUN)")
+    else:
+        config = FitConfig(
+            backbone=backbone,
+            width=width,
+            input=input,
+            epochs=epochs,
+            minutes=minutes,
+            batch=batch,
+            learning_rate=learning_rate,
+            a=a,
+            b=b,
+            augment=augment,
+            seed=seed,
+        )
+        out = out or Path("runs") / datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    bar = progress_bar("fit", not as_json)
+    task = bar.add_task("fit", total=None, note="")
+    followed = {"loss": 0.0, "epoch_line": 0.0}
+
+    def show(step: int, total: int, loss: float) -> None:
+        followed["loss"] = loss if not followed["loss"] else 0.98 * followed["loss"] + 0.02 * loss
+        bar.update(task, completed=step, total=total or None, note=f"loss {followed['loss']:.3f}")
+        if bar.disable and not as_json and total and step * 10 // total > followed["epoch_line"]:
+            followed["epoch_line"] = step * 10 // total
+            print(f"fit: step {step} of {total}, loss {followed['loss']:.3f}", file=sys.stderr, flush=True)
+
+    with bar:
+        result = fit(
+            Patches.open(patches), out, config, device=choose_device(device), false_alarms=false_alarms, progress=show
+        )
+    if as_json:
+        print(json.dumps({"run": str(out), **result}))
+        return
+    console = Console(highlight=False)
+    where, score = next(iter(result["scores"].items()))
+    console.print(f"{result['steps']} steps in {result['seconds']:.0f} s, loss {result['loss']:.3f}")
+    console.print(
+        f"{where}: F1 {score['f1']:.3f}, precision {score['precision']:.3f}, recall {score['recall']:.3f} "
+        f"({score['protocol']}, threshold {score['threshold']:.3f}, {result['threshold_chosen']['rule']})"
+    )
+    console.print(f"next: irdim-train evaluate {out}   |   irdim-export {out} --int8")

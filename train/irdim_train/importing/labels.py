@@ -1,0 +1,94 @@
+"""Label files: CSV with the columns frame, label, x, y, width, height, in pixels; x and y are those of the top-left corner."""
+
+import csv
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from irdim.boxes import IGNORE, INTERFERENCE, LABELS, TARGET, Box
+from irdim.errors import InputError
+
+COLUMNS = ("frame", "label", "x", "y", "width", "height")
+
+
+@dataclass(frozen=True)
+class Label:
+    """One row of a label file. `box`: centre in our coordinates (pixel (0, 0) covers 0..1), with the name as its label."""
+
+    path: Path
+    row: int
+    frame: int
+    box: Box
+
+    def check(self, shape: tuple[int, int], length: int | None) -> None:
+        """Raises InputError, naming file and row, where the frame is not there or the centre lies outside (H, W)."""
+        if length is not None and self.frame >= length:
+            raise InputError(
+                f"{self.path}, row {self.row}: frame {self.frame} is not there, the sequence has {length} (0 to {length - 1}); "
+                "correct or remove the row"
+            )
+        if not (0 <= self.box.x < shape[1] and 0 <= self.box.y < shape[0]):
+            raise InputError(
+                f"{self.path}, row {self.row}: the centre ({self.box.x:g}, {self.box.y:g}) lies outside the frame "
+                f"({shape[1]}x{shape[0]}); correct or remove the row, or see --origin"
+            )
+
+
+def read_labels(path: Path, origin: int) -> list[Label]:
+    """All labels of a file; `origin` (0 or 1) is the number of its first pixel. Rows without x, y, width and height mean no target.
+
+    Centre: x - origin + width / 2. Rows are counted as in an editor, the header being row 1. Raises InputError, naming file and row.
+    """
+    labels = []
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, skipinitialspace=True)
+            header = reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+            if missing := [name for name in COLUMNS if name not in header]:
+                raise InputError(f"{path}: no column '{missing[0]}'; a label file has the columns {', '.join(COLUMNS)}")
+            for cells in reader:
+                label = _label(path, reader.line_num, {k: (cells[k] or "").strip() for k in COLUMNS}, origin)
+                if label:
+                    labels.append(label)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not a readable CSV file ({error}); save it as UTF-8 text") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the file") from None
+    return labels
+
+
+def classes_of(names: Iterable[str], given: Mapping[str, str]) -> dict[str, str]:
+    """Class of each name: as given; else interference and ignore for names that say so, target for all others."""
+    found = sorted(set(names))
+    for name, label in given.items():
+        if label not in LABELS:
+            raise InputError(f"--map {name}={label}: choose one of {', '.join(LABELS)}")
+        if name not in found:
+            raise InputError(f"--map {name}={label}: no label of that name; there are {', '.join(found) or 'none'}")
+    own = {INTERFERENCE, IGNORE}
+    return {name: given.get(name, name.lower() if name.lower() in own else TARGET) for name in found}
+
+
+def _label(path: Path, row: int, cells: dict[str, str], origin: int) -> Label | None:
+    place = [cells[k] for k in COLUMNS[2:]]
+    if all(text.lower() in ("", "nan") for text in place):
+        return None
+    try:
+        frame = int(cells["frame"])
+    except ValueError:
+        raise InputError(
+            f"{path}, row {row}: '{cells['frame']}' is no frame number; correct or remove the row"
+        ) from None
+    try:
+        x, y, w, h = (float(text) for text in place)
+    except ValueError:
+        raise InputError(
+            f"{path}, row {row}: x, y, width and height must be numbers; correct or remove the row"
+        ) from None
+    if frame < 0 or not cells["label"]:
+        what = f"frame {frame} is below 0" if frame < 0 else "no label"
+        raise InputError(f"{path}, row {row}: {what}; correct or remove the row")
+    if not (math.isfinite(x + y + w + h) and w > 0 and h > 0):
+        raise InputError(f"{path}, row {row}: a box needs a width and a height above 0; correct or remove the row")
+    return Label(path, row, frame, Box(x - origin + w / 2, y - origin + h / 2, w, h, cells["label"]))
