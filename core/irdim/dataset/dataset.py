@@ -41,7 +41,7 @@ class Dataset:
         if path.is_dir() and not (path / schema.FILE).exists() and any(path.iterdir()):
             raise InputError(f"{path}: holds files, and no data set; give a new or empty folder for the data set")
         try:
-            (path / "frames").mkdir(parents=True, exist_ok=True)
+            path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{path}: cannot be made ({error.strerror}); choose another folder") from None
         data = cls(path, schema.connect(path))

@@ -20,7 +20,7 @@ _LAYOUTS = {
 
 
 def command(
-    sources: Annotated[list[Path], typer.Argument(metavar="SRC...", help="Sequences, or folders of sequences.")],
+    sources: Annotated[list[Path], typer.Argument(metavar="SRC", help="Sequences, or folders of sequences.")],
     out: Annotated[Path, typer.Option(help="Data set (folder), made if it is not there.")] = Path("data"),
     layout: Annotated[str, typer.Option("--format", help="auto, drone-ir, boxes-csv, or frames (no labels).")] = "auto",
     origin: Annotated[

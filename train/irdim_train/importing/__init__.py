@@ -1,4 +1,4 @@
-"""irdim-train import: which sequences lie where, what their labels say, which split they go to, and bringing them in."""
+"""irdim-train import: where sequences lie, what their labels say, which split they go to, and bringing them in."""
 
 from irdim_train.importing.layouts import FORMATS, Found, find_sequences
 from irdim_train.importing.run import Import, Result, import_sequences, plan_import

@@ -1,4 +1,4 @@
-"""Label files: CSV with the columns frame, label, x, y, width, height, in pixels; x and y are those of the top-left corner."""
+"""Label files: CSV with the columns frame, label, x, y, width, height; x and y are the top-left corner, in pixels."""
 
 import csv
 import math
@@ -14,7 +14,7 @@ COLUMNS = ("frame", "label", "x", "y", "width", "height")
 
 @dataclass(frozen=True)
 class Label:
-    """One row of a label file. `box`: centre in our coordinates (pixel (0, 0) covers 0..1), with the name as its label."""
+    """One row of a label file. `box`: centre in our coordinates (pixel (0, 0) covers 0..1), the name as its label."""
 
     path: Path
     row: int
@@ -25,7 +25,7 @@ class Label:
         """Raises InputError, naming file and row, where the frame is not there or the centre lies outside (H, W)."""
         if length is not None and self.frame >= length:
             raise InputError(
-                f"{self.path}, row {self.row}: frame {self.frame} is not there, the sequence has {length} (0 to {length - 1}); "
+                f"{self.path}, row {self.row}: frame {self.frame} is not there, the sequence ends with {length - 1}; "
                 "correct or remove the row"
             )
         if not (0 <= self.box.x < shape[1] and 0 <= self.box.y < shape[0]):
@@ -36,9 +36,10 @@ class Label:
 
 
 def read_labels(path: Path, origin: int) -> list[Label]:
-    """All labels of a file; `origin` (0 or 1) is the number of its first pixel. Rows without x, y, width and height mean no target.
+    """All labels of a file; `origin` (0 or 1): number of its first pixel. Rows without place and size mean no target.
 
-    Centre: x - origin + width / 2. Rows are counted as in an editor, the header being row 1. Raises InputError, naming file and row.
+    Centre: x - origin + width / 2. Rows are counted as in an editor, the header being row 1.
+    Raises InputError, naming file and row.
     """
     labels = []
     try:

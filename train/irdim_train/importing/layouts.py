@@ -30,8 +30,9 @@ class Found:
 def find_sequences(sources: Iterable[Path], layout: str = "auto", origin: int | None = None) -> list[Found]:
     """The sequences in `sources` (each a sequence, or a folder of them at any depth), in natural order.
 
-    Layouts: drone-ir is `clips/NAME.*` with `labels/NAME_LABELS.csv` (or that file beside the clip), 1-based; boxes-csv is a `boxes.csv` in the
-    sequence's folder, or `NAME.boxes.csv` beside it, or `boxes.csv` beside the only sequence of a folder, 0-based; frames has no labels.
+    Layouts: drone-ir is `clips/NAME.*` with `labels/NAME_LABELS.csv` (or that file beside the clip), 1-based; boxes-csv
+    is `boxes.csv` in the sequence's folder, or `NAME.boxes.csv` beside it, or `boxes.csv` beside the only sequence of a
+    folder, 0-based; frames has no labels.
     Raises InputError where there is none, and where the layout is not clear.
     """
     if layout not in FORMATS:
@@ -126,7 +127,5 @@ def _boxes_csv(path: Path, name: str) -> Path | None:
     if not shared.is_file() or image_files(shared.parent):
         return None
     if sum(is_sequence(p) for p in _children(shared.parent)) > 1:
-        raise InputError(
-            f"{shared}: lies beside several sequences; name it {named.name} if it belongs to {name}, or see --format {FRAMES}"
-        )
+        raise InputError(f"{shared}: lies beside several sequences; name it {named.name} if it is that of {name}")
     return shared

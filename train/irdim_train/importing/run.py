@@ -45,7 +45,7 @@ class Import:
 
 @dataclass
 class Result:
-    """What an import did. `splits`: per split the sequences, frames and boxes added, and the sequences that were there already."""
+    """What an import did. `splits`: per split the sequences, frames and boxes added, and the sequences there already."""
 
     splits: dict[str, dict[str, int]] = field(
         default_factory=lambda: {s: {"sequences": 0, "frames": 0, "boxes": 0, "there": 0} for s in SPLITS}
@@ -90,8 +90,8 @@ def import_sequences(
 ) -> Result:
     """Import into the data set `out`, made if it is not there. `progress` is called with the sequence's name for every frame read.
 
-    A sequence whose frames are there already is left as it is. Raises InputError at the first one that cannot be imported; those before
-    it stay, and the next import goes on from there.
+    A sequence whose frames are there already is left as it is. Raises InputError at the first one that cannot be
+    imported; those before it stay, and the next import goes on from there.
     """
     names = [f.name for f in plan.found]
     wished = split_by_globs(names, val, test) if val or test else None
@@ -128,7 +128,7 @@ def import_sequences(
 
 @dataclass(frozen=True, eq=False)
 class _Checked:
-    """A source of which every `step`th frame is kept; at its end the labels are held against the frames that were there."""
+    """A source of which every `step`th frame is kept; at its end the labels are held against the frames."""
 
     source: FrameSource
     labels: list[Label]
@@ -168,7 +168,7 @@ class _Checked:
 
 
 def _splits(data: Dataset, plan: Import, wished: Mapping[str, str] | None, result: Result) -> dict[str, str]:
-    """Split of every sequence by name; one that the data set has stays where it is, with a note where that is not what was asked for."""
+    """Split of every sequence by name; one that the data set has stays where it is, with a note if that is not as asked."""
     there = {s.name: s for s in data.sequences()}
     groups = {name: group for name, group in plan.groups.items() if name not in there}
     taken = {s.group: s.split for s in there.values()}

@@ -23,8 +23,8 @@ def group_of(name: str, pattern: str | None) -> str:
 def split_by_hash(groups: Iterable[str], there: Mapping[str, str]) -> dict[str, str]:
     """Split of each group: where it is already (`there`), else by the hash of its name, about 80 % train, 10 % val, 10 % test.
 
-    With two groups or more at least one is train and one val: the lowest and the highest hash stand in. The same groups always get the
-    same splits, also when some of them are there already from an import that was interrupted.
+    With two groups or more at least one is train and one val: the lowest and the highest hash stand in. The same groups
+    always get the same splits, also when some of them are there already from an import that was interrupted.
     """
     splits = {group: there.get(group) or _by_hash(group) for group in groups}
     free = sorted((group for group in splits if group not in there), key=_hash)
@@ -32,7 +32,7 @@ def split_by_hash(groups: Iterable[str], there: Mapping[str, str]) -> dict[str, 
     if free and len(present) > 1:
         if "train" not in present.values():
             splits[free[0]] = present[free[0]] = "train"
-        if "val" not in present.values() and (len(free) > 1 or present[free[0]] != "train" or _trains(present) > 1):
+        if "val" not in present.values() and (present[free[-1]] != "train" or _trains(present) > 1):
             splits[free[-1]] = "val"
     return splits
 
@@ -59,7 +59,7 @@ def check_groups(groups: Mapping[str, str], splits: Mapping[str, str], there: Ma
         split, other = first.setdefault(group, (splits[name], name))
         if split != splits[name]:
             raise InputError(
-                f"{name}: group '{group}' would be in '{splits[name]}' and in '{split}' ({other}); change --val, --test or --group"
+                f"{name}: group '{group}' would be in '{splits[name]}' and '{split}' ({other}); change --val, --test or --group"
             )
 
 
