@@ -1,0 +1,162 @@
+"""The queue: what each decision does to the boxes, and that an item is decided once."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from irdim.boxes import Box
+from irdim.dataset import Dataset, Sequence
+from irdim.errors import InputError
+from irdim.sources import Frame
+
+BOX = Box(5.0, 6.0, 3.0, 2.0)
+
+
+@pytest.fixture()
+def data(tmp_path: Path) -> Iterator[Dataset]:
+    with Dataset.create(tmp_path / "data") as made:
+        pixels = np.random.default_rng(0).integers(0, 250, (5, 12, 16)).astype(np.uint16)
+        frames = [Frame(i, float(i), p) for i, p in enumerate(pixels)]
+        made.add_sequence("a", frames, {4: [BOX]}, split="train", group="a", source="test", who="me")
+        yield made
+
+
+@pytest.fixture()
+def sequence(data: Dataset) -> Sequence:
+    return data.sequence("a")
+
+
+def propose(data: Dataset, key: str = "k", kind: str = "missed", score: float = 0.5, **more: object) -> int:
+    given = {"sequence_id": 1, "frame": 0, "box": Box(5, 5, 3, 3), "reason": "seen before and after", **more}
+    assert data.enqueue(key=key, kind=kind, score=score, **given)  # type: ignore[arg-type]
+    return next(item.id for item in data.queue_items("open") if item.key == key)
+
+
+def test_a_key_is_queued_once_even_after_its_decision(data: Dataset) -> None:
+    item = propose(data, provenance={"bundle": "abc", "nested": [1, 2]})
+    assert data.queue_items()[0].provenance == {"bundle": "abc", "nested": [1, 2]}
+    data.decide(item, "accept", who="me", why="clear")
+    again = {"key": "k", "kind": "missed", "sequence_id": 1, "frame": 0, "box": BOX, "score": 0.5, "reason": ""}
+    assert data.enqueue(**again) is False  # type: ignore[arg-type]
+    assert len(data.queue_items()) == 1
+
+
+def test_items_come_best_score_first_and_by_state(data: Dataset) -> None:
+    for key, score in (("low", 0.1), ("high", 0.9), ("mid", 0.5)):
+        propose(data, key, score=score)
+    assert [item.key for item in data.queue_items("open")] == ["high", "mid", "low"]
+    data.decide(data.queue_items()[1].id, "reject", who="me", why="cloud")
+    assert [(i.key, i.state, i.decision) for i in data.queue_items("decided")] == [("mid", "decided", "reject")]
+    assert [item.key for item in data.queue_items("open")] == ["high", "low"]
+    with pytest.raises(InputError, match="state"):
+        data.queue_items("closed")
+
+
+@pytest.mark.parametrize(
+    ("kind", "decision", "label"),
+    [
+        ("missed", "accept", "target"),
+        ("missed", "reject", None),
+        ("missed", "interference", "interference"),
+        ("missed", "ignore", "ignore"),
+        ("false_alarm", "accept", "interference"),
+        ("false_alarm", "reject", "target"),
+        ("false_alarm", "target", "target"),
+        ("false_alarm", "ignore", "ignore"),
+        ("shifted", "accept", "ignore"),
+        ("shifted", "reject", None),
+        ("missed", "skip", None),
+    ],
+)
+def test_what_a_decision_adds(data: Dataset, sequence: Sequence, kind: str, decision: str, label: str | None) -> None:
+    item = propose(data, kind=kind, box=Box(5, 5, 3, 3, "ignore" if kind == "shifted" else "target"))
+    data.decide(item, decision, who="ann", why="looked")
+    assert [(b.x, b.y, b.label) for b in data.boxes(sequence).get(0, [])] == ([(5, 5, label)] if label else [])
+    assert data.queue_items()[0].state == ("open" if decision == "skip" else "decided")
+
+
+def test_a_correction_takes_the_place_of_the_proposal(data: Dataset, sequence: Sequence) -> None:
+    data.decide(propose(data), "accept", who="me", why="moved", box=Box(8, 9, 2, 1))
+    assert [(b.x, b.y, b.w, b.h, b.label) for b in data.boxes(sequence)[0]] == [(8, 9, 2, 1, "target")]
+
+
+def test_a_box_in_question_is_superseded_in_the_current_iteration(data: Dataset, sequence: Sequence) -> None:
+    old = data.boxes(sequence)[4][0]
+    data.begin_iteration("refine")
+    data.decide(propose(data, kind="shifted", frame=4, box=Box(7, 7, 3, 3), box_id=old.id), "accept", who="me", why="w")
+    assert [(b.x, b.y) for b in data.boxes(sequence)[4]] == [(7, 7)]
+    assert data.boxes(sequence, 0)[4] == [old]
+    late = propose(data, "late", kind="shifted", frame=4, box_id=old.id)
+    with pytest.raises(InputError, match="superseded already"):
+        data.decide(late, "accept", who="me", why="w")
+    assert [item.key for item in data.queue_items("open")] == ["late"]  # nothing of it was kept
+
+
+def test_a_skipped_item_can_be_decided_and_a_decided_one_not_again(data: Dataset, sequence: Sequence) -> None:
+    item = propose(data)
+    for _ in range(2):
+        data.decide(item, "skip", who="me", why="unsure")
+    data.decide(item, "accept", who="ann", why="clear")
+    with pytest.raises(InputError, match="decided already: 'accept' by ann"):
+        data.decide(item, "reject", who="bob", why="late")
+    assert len(data.boxes(sequence)[0]) == 1
+
+
+def test_what_does_not_fit_is_refused_and_changes_nothing(data: Dataset, sequence: Sequence) -> None:
+    before = data.boxes(sequence)
+    for wrong in ({"frame": 9}, {"box": Box(99, 1, 1, 1)}, {"sequence_id": 7}, {"box_id": 77}, {"provenance": {"x": {1}}}):
+        with pytest.raises(InputError):
+            propose(data, **wrong)  # type: ignore[arg-type]
+    item = propose(data)
+    for call in (
+        lambda: data.decide(item, "maybe", who="me", why="w"),
+        lambda: data.decide(99, "accept", who="me", why="w"),
+        lambda: data.decide(item, "accept", who="me", why="w", box=Box(-1, 0, 1, 1)),
+    ):
+        with pytest.raises(InputError):
+            call()
+    assert data.boxes(sequence) == before
+    assert [i.key for i in data.queue_items("open")] == ["k"]
+
+
+_DECIDER = """
+import sys
+from irdim.dataset import Dataset
+from irdim.errors import InputError
+with Dataset.open(sys.argv[1]) as data:
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for item in range(1, 21):
+        try:
+            data.decide(item, "accept", who=sys.argv[2], why="w")
+            print(item)
+        except InputError as error:
+            assert "decided already" in str(error), error
+"""
+
+
+def test_two_processes_that_decide_the_same_items_share_them_without_doubles(data: Dataset, sequence: Sequence) -> None:
+    for key in range(20):
+        propose(data, str(key))
+    deciders = [
+        subprocess.Popen(
+            [sys.executable, "-c", _DECIDER, str(data.path), who], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for who in ("ann", "bob")
+    ]
+    for process in deciders:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in deciders:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    done = [int(line) for process in deciders for line in process.communicate(timeout=60)[0].split()]
+    assert [process.returncode for process in deciders] == [0, 0]
+    assert sorted(done) == list(range(1, 21))
+    assert len(data.boxes(sequence)[0]) == 20
+    assert data.queue_items("open") == []
