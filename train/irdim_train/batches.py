@@ -12,6 +12,9 @@ from torch import Tensor
 from irdim_train.inputs import network_input
 from irdim_train.targets import TargetMaps, target_maps
 
+MORE_NOISE = 0.6  # augmentation adds up to this share of the frame's own noise
+INVERTED = 0.2  # share of patches whose contrast is inverted
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -32,12 +35,16 @@ class BatchReader:
         self._boxes = patches.boxes[order]
         self._first = np.searchsorted(self._boxes["patch"], np.arange(len(patches.table) + 1))
 
-    def read(self, rows: np.ndarray, turn: int = 0) -> Batch:
-        """The patches `rows`, turned by `turn`: 0-7, quarter turns and mirrorings of the whole batch."""
+    def read(self, rows: np.ndarray, augment: np.random.Generator | None = None) -> Batch:
+        """The patches `rows`; with a generator, turned and mirrored (all alike), each at a gain and with noise of its own."""
         rows = np.sort(rows)  # the file is read forwards
         stacks = torch.from_numpy(self.patches.stacks[rows].astype(np.float32)).to(self.device)
         shifts = torch.from_numpy(self.patches.table["shift"][rows]).to(self.device)
         sigma = torch.from_numpy(self.patches.sigma(self.spec, rows)).to(self.device)
+        turn = 0
+        if augment is not None:
+            turn = int(augment.integers(8))
+            stacks, sigma = vary(stacks, sigma, augment)
         image = turn_image(network_input(stacks, self.spec, shifts, sigma), turn)
         boxes = turn_boxes(self._boxes_of(rows), turn, self.patches.size)
         targets = target_maps(boxes, len(rows), (self.patches.size,) * 2, self.stride)
@@ -60,8 +67,20 @@ class BatchReader:
                 epoch = step // each
                 order = np.random.default_rng([seed, epoch]).permutation(self.rows)
             at = (step % each) * batch
-            turn = int(np.random.default_rng([seed, step, 1]).integers(8)) if augment else 0
-            yield self.read(order[at : at + batch], turn)
+            yield self.read(order[at : at + batch], np.random.default_rng([seed, step, 1]) if augment else None)
+
+
+def vary(stacks: Tensor, sigma: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Another camera: up to half as much sensor noise again, of which the noise scale knows, and now and then white-hot turned black-hot."""
+    n = len(stacks)
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    more = torch.rand((n, 1), generator=generator).to(sigma) * MORE_NOISE  # in sigmas of the frame
+    flip = torch.where(torch.rand((n, 1, 1, 1), generator=generator) < INVERTED, -1.0, 1.0).to(stacks)
+    grain = torch.randn(stacks.shape, generator=generator).to(stacks)
+    # a difference of two frames holds the noise of both: its sigma is sqrt(2) of one frame's, in a still scene
+    per_frame = sigma.amin(1, keepdim=True) / 2**0.5
+    stacks = flip * (stacks + grain * (more * per_frame)[:, :, None, None])
+    return stacks, sigma * torch.sqrt(1 + more**2)
 
 
 def turn_image(image: Tensor, turn: int) -> Tensor:
@@ -88,5 +107,7 @@ def turn_boxes(boxes: np.ndarray, turn: int, size: int) -> np.ndarray:
 
 
 def _to(targets: TargetMaps, device: torch.device) -> TargetMaps:
-    maps = (targets.place, targets.classes, targets.object, targets.judged)
-    return TargetMaps(*(m.to(device) for m in maps), targets.spilled, targets.lost)
+    place, classes, found, judged = (
+        m.to(device) for m in (targets.place, targets.classes, targets.object, targets.judged)
+    )
+    return TargetMaps(place, classes, found, judged, targets.spilled, targets.lost)

@@ -51,7 +51,8 @@ def target_maps(boxes: np.ndarray, count: int, size: tuple[int, int], stride: in
             if -NEAR <= x - near_column <= 1 + NEAR and -NEAR <= y - near_row <= 1 + NEAR:
                 judged[n, near_row, near_column] = 0
     judged[found > 0] = 1
-    return TargetMaps(*(torch.from_numpy(a) for a in (place, classes, found, judged)), spilled, lost)
+    tensors = [torch.from_numpy(a) for a in (place, classes, found, judged)]
+    return TargetMaps(tensors[0], tensors[1], tensors[2], tensors[3], spilled, lost)
 
 
 def _cells_by_distance(x: float, y: float, h: int, w: int) -> list[tuple[int, int]]:

@@ -40,10 +40,11 @@ def command(
     from irdim_train.models import open_model
 
     card, engine, trained_on = open_model(model, precision, device)
-    if data is None and trained_on is None:
+    data = data or trained_on
+    if data is None:
         raise InputError(f"{model}: a bundle does not know its data set; name one with --data")
     radii = radius or [DEFAULT_RADIUS]
-    with Dataset.open(data or trained_on) as dataset, progress_bar("evaluate", not as_json) as bar:
+    with Dataset.open(data) as dataset, progress_bar("evaluate", not as_json) as bar:
         task = bar.add_task("evaluate", total=sum(s.length for s in dataset.sequences(split)))
         result = evaluate(
             card,

@@ -1,0 +1,125 @@
+import json
+import shutil
+
+import numpy as np
+import onnx
+import pytest
+
+from irdim.bundle import Bundle
+from irdim.dataset import Dataset
+from irdim.engines import open_engine
+from irdim.errors import InputError
+from irdim.patches import Patches
+from irdim_calibration.select import choose_patches
+from irdim_export.export import export
+from irdim_export.quantise import check_form
+from irdim_train.evaluate import evaluate, whole_inputs
+from irdim_train.runs import load_model
+from irdim_train.torch_engine import TorchEngine
+
+
+def test_fp32_graph_gives_what_torch_gives(small_run, small_bundle, small_data):
+    model, card = load_model(small_run)
+    with Dataset.open(small_data) as data:
+        image = whole_inputs(card, data, 1)[0]
+    expected = TorchEngine(model).run(image)
+    assert np.abs(open_engine(Bundle.load(small_bundle).graph("fp32")).run(image) - expected).max() < 1e-3
+
+
+def test_int8_scores_what_fp32_scores(small_bundle):
+    scores = Bundle.load(small_bundle).scores
+    assert scores["fp32"]["f1"] > 0.8
+    assert scores["int8"]["f1"] > scores["fp32"]["f1"] - 0.03
+    assert scores["fp32"]["frames"] == scores["int8"]["frames"] == 34
+
+
+def test_every_convolution_is_int8_and_symmetric(small_bundle):
+    counts = check_form(small_bundle / "model.int8.onnx")
+    assert counts["Conv"] == counts["quantised Conv"] == 9
+    assert (small_bundle / "model.int8.onnx").stat().st_size < 0.5 * (small_bundle / "model.onnx").stat().st_size
+    kinds = {i.data_type for i in onnx.load(str(small_bundle / "model.int8.onnx")).graph.initializer}
+    assert onnx.TensorProto.INT32 not in kinds
+    assert not any(n.op_type == "BatchNormalization" for n in onnx.load(str(small_bundle / "model.onnx")).graph.node)
+
+
+def test_a_graph_with_unsymmetric_nodes_is_refused(small_bundle, tmp_path):
+    model = onnx.load(str(small_bundle / "model.int8.onnx"))
+    names = {n.input[2] for n in model.graph.node if n.op_type == "QuantizeLinear"}
+    for tensor in model.graph.initializer:
+        if tensor.name in names:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(np.array(3, np.int8), tensor.name))
+    onnx.save(model, str(tmp_path / "bad.onnx"))
+    with pytest.raises(InputError, match="not symmetric INT8"):
+        check_form(tmp_path / "bad.onnx")
+
+
+def test_the_bundle_scores_as_the_run_does(small_run, small_bundle, small_data):
+    model, card = load_model(small_run)
+    bundle = Bundle.load(small_bundle)
+    with Dataset.open(small_data) as data:
+        run = evaluate(card, TorchEngine(model), data).metric.at(card.thresholds.report)
+        exported = evaluate(bundle.card, open_engine(bundle.graph("fp32")), data).metric.at(
+            bundle.card.thresholds.report
+        )
+        int8 = evaluate(bundle.card, open_engine(bundle.graph("int8")), data).metric.at(bundle.card.thresholds.report)
+    assert exported.f1 == run.f1
+    assert int8.to_json() == bundle.scores["int8"]
+
+
+def test_calibration_takes_targets_over_the_range_of_strength(small_patches, small_run):
+    patches = Patches.open(small_patches)
+    _, card = load_model(small_run)
+    chosen = choose_patches(patches, card.input, 64)
+    again = choose_patches(patches, card.input, 64)
+    assert chosen.digest == again.digest
+    with_target = np.isin(chosen.rows, patches.boxes["patch"])
+    assert 0.4 < with_target.mean() < 0.6
+    assert not np.isin(chosen.rows, patches.rows("val")).any()
+
+
+def test_too_little_calibration_data_is_refused(small_patches, small_run, tmp_path):
+    _, card = load_model(small_run)
+    patches = Patches.open(small_patches)
+    few = Patches(
+        patches.path,
+        patches.description,
+        patches.stacks[:10],
+        patches.table[:10],
+        patches.boxes[patches.boxes["patch"] < 10],
+    )
+    with pytest.raises(InputError, match="calibration needs 64"):
+        choose_patches(few, card.input)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.int8.onnx"])
+def test_a_bundle_with_a_wrong_digest_is_refused(small_bundle, tmp_path, name):
+    broken = shutil.copytree(small_bundle, tmp_path / "bundle")
+    with (broken / name).open("r+b") as file:
+        file.seek(100)
+        file.write(b"\x00\x01")
+    with pytest.raises(InputError, match=f"{name}: its digest differs"):
+        Bundle.load(broken)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.update(version=99), "bundle version 99"),
+        (lambda d: d.update(format="zip"), "not an irdim bundle"),
+        (lambda d: d["model"].pop("input"), "incomplete"),
+        (lambda d: d["files"].update({"../../etc/passwd": "0"}), "must list exactly"),
+    ],
+)
+def test_a_wrong_description_is_refused(small_bundle, tmp_path, change, message):
+    broken = shutil.copytree(small_bundle, tmp_path / "bundle")
+    description = json.loads((broken / "bundle.json").read_text())
+    change(description)
+    (broken / "bundle.json").write_text(json.dumps(description))
+    with pytest.raises(InputError, match=message):
+        Bundle.load(broken)
+
+
+def test_a_run_that_is_not_there_leaves_nothing(tmp_path):
+    with pytest.raises(InputError, match=r"run\.json: there is no run"):
+        export(tmp_path / "no", tmp_path / "bundle")
+    assert list(tmp_path.iterdir()) == []

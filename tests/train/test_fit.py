@@ -1,0 +1,129 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from irdim.dataset import Dataset
+from irdim.errors import InputError
+from irdim.patches import Patches
+from irdim_train.evaluate import evaluate, rescore
+from irdim_train.fit import fit
+from irdim_train.model import GridDetector
+from irdim_train.runs import FitConfig, load_model, load_tensors
+from irdim_train.torch_engine import TorchEngine
+
+CONFIG = FitConfig(width=0.125, epochs=3, batch=16)
+CPU = torch.device("cpu")
+
+
+def weights(run):
+    return load_tensors(run / "model.pt")
+
+
+def same(a, b):
+    return all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_the_run_finds_the_targets_of_other_scenes(small_run, small_data):
+    model, card = load_model(small_run)
+    with Dataset.open(small_data) as data:
+        result = evaluate(card, TorchEngine(model), data, split="test")
+        wider = rescore(result, data, "test", 6)
+    assert result.metric.at(card.thresholds.report).f1 > 0.8
+    assert result.warming == 6  # 3 steps of 2 frames
+    assert wider.at(card.thresholds.report).true_positives >= result.metric.at(card.thresholds.report).true_positives
+
+
+def test_same_seed_same_weights(small_patches, tmp_path):
+    patches = Patches.open(small_patches)
+    for name in ("a", "b"):
+        fit(patches, tmp_path / name, CONFIG, device=CPU)
+    assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+
+
+def test_kill_9_and_resume_end_in_the_same_weights(small_patches, tmp_path):
+    code = (
+        "import sys; from pathlib import Path; import torch; import irdim_train.fit as f;"
+        "from irdim.patches import Patches; from irdim_train.runs import FitConfig;"
+        "f.CHECKPOINT_SECONDS = 0.0; torch.set_num_threads(1);"
+        "f.fit(Patches.open(Path(sys.argv[1])), Path(sys.argv[2]), FitConfig(width=0.125, epochs=3, batch=16), device=torch.device('cpu'))"
+    )
+    command = [sys.executable, "-c", code, str(small_patches)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([*command, str(tmp_path / "whole")], check=True, env=environment)
+    process = subprocess.Popen([*command, str(tmp_path / "killed")], env=environment)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        course = tmp_path / "killed" / "checkpoint.pt"
+        if course.exists():
+            process.send_signal(signal.SIGKILL)
+            break
+        time.sleep(0.005)
+    process.wait()
+    subprocess.run([*command, str(tmp_path / "killed")], check=True, env=environment)
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
+
+
+def test_a_budget_in_minutes_is_kept(small_patches, tmp_path):
+    config = FitConfig(width=0.125, minutes=0.05, batch=16)
+    result = fit(Patches.open(small_patches), tmp_path / "run", config, device=CPU)
+    assert 1 < result["seconds"] < 12
+
+
+def test_another_config_in_the_same_folder_is_refused(small_patches, tmp_path):
+    patches = Patches.open(small_patches)
+    fit(patches, tmp_path / "run", FitConfig(width=0.125, epochs=0.1, batch=16), device=CPU)
+    with pytest.raises(InputError, match="another configuration"):
+        fit(patches, tmp_path / "run", FitConfig(width=0.25, epochs=0.1, batch=16), device=CPU)
+
+
+def test_a_loss_that_is_not_finite_stops_and_names_the_patches(small_patches, tmp_path):
+    import shutil
+
+    broken = tmp_path / "patches"
+    shutil.copytree(small_patches, broken)
+    table = np.load(broken / "table.npy")
+    table["sigma_difference"][:] = np.nan
+    np.save(broken / "table.npy", table)
+    with pytest.raises(InputError, match=r"step 0: the loss is not finite \(patches \d+ to \d+\)"):
+        fit(Patches.open(broken), tmp_path / "run", CONFIG, device=CPU)
+
+
+def test_a_run_without_a_model_says_how_to_go_on(tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "run.json").write_text(json.dumps({"format": "irdim-run", "version": 1, "config": {}, "model": None}))
+    with pytest.raises(InputError, match="no checkpoint; train it with"):
+        load_model(run)
+
+
+def test_pickled_code_in_a_checkpoint_is_not_run(tmp_path):
+    import pickle
+
+    class Attack:
+        def __reduce__(self):
+            return (os.system, ("touch " + str(tmp_path / "ran"),))
+
+    path = tmp_path / "model.pt"
+    path.write_bytes(pickle.dumps(Attack()))
+    with pytest.raises(InputError, match="unreadable checkpoint"):
+        load_tensors(path)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("width", [0.125, 0.5])
+def test_weights_learnt_on_patches_run_on_whole_frames(width):
+    model = GridDetector("darknet19", 4, width).eval()
+    assert model(torch.zeros(1, 4, 80, 80)).shape == (1, 7, 10, 10)
+    assert model(torch.zeros(1, 4, 512, 640)).shape == (1, 7, 64, 80)
+
+
+def test_width_one_is_darknet_19_up_to_stride_8():
+    convolutions = [m for m in GridDetector("darknet19", 3, 1.0).backbone if isinstance(m, torch.nn.Conv2d)]
+    assert [c.out_channels for c in convolutions] == [32, 64, 128, 64, 128, 256, 128, 256]
