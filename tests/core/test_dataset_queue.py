@@ -16,7 +16,7 @@ from irdim.sources import Frame
 BOX = Box(5.0, 6.0, 3.0, 2.0)
 
 
-@pytest.fixture()
+@pytest.fixture
 def data(tmp_path: Path) -> Iterator[Dataset]:
     with Dataset.create(tmp_path / "data") as made:
         pixels = np.random.default_rng(0).integers(0, 250, (5, 12, 16)).astype(np.uint16)
@@ -25,7 +25,7 @@ def data(tmp_path: Path) -> Iterator[Dataset]:
         yield made
 
 
-@pytest.fixture()
+@pytest.fixture
 def sequence(data: Dataset) -> Sequence:
     return data.sequence("a")
 
@@ -108,7 +108,13 @@ def test_a_skipped_item_can_be_decided_and_a_decided_one_not_again(data: Dataset
 
 def test_what_does_not_fit_is_refused_and_changes_nothing(data: Dataset, sequence: Sequence) -> None:
     before = data.boxes(sequence)
-    for wrong in ({"frame": 9}, {"box": Box(99, 1, 1, 1)}, {"sequence_id": 7}, {"box_id": 77}, {"provenance": {"x": {1}}}):
+    for wrong in (
+        {"frame": 9},
+        {"box": Box(99, 1, 1, 1)},
+        {"sequence_id": 7},
+        {"box_id": 77},
+        {"provenance": {"x": {1}}},
+    ):
         with pytest.raises(InputError):
             propose(data, **wrong)  # type: ignore[arg-type]
     item = propose(data)
@@ -144,7 +150,10 @@ def test_two_processes_that_decide_the_same_items_share_them_without_doubles(dat
         propose(data, str(key))
     deciders = [
         subprocess.Popen(
-            [sys.executable, "-c", _DECIDER, str(data.path), who], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", _DECIDER, str(data.path), who],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         for who in ("ann", "bob")
     ]

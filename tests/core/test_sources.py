@@ -260,7 +260,12 @@ def test_times_beside_the_frames_are_used(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "part"),
-    [("0\n1\n2\n", "3 times for 4 frames"), ("0\n1\n1\n2\n", "rise"), ("0\n1\nx\n2\n", "row 3"), ("0\n1\nnan\n2", "finite")],
+    [
+        ("0\n1\n2\n", "3 times for 4 frames"),
+        ("0\n1\n1\n2\n", "rise"),
+        ("0\n1\nx\n2\n", "row 3"),
+        ("0\n1\nnan\n2", "finite"),
+    ],
 )
 def test_times_that_do_not_fit_are_named(tmp_path: Path, text: str, part: str) -> None:
     folder = write_images(tmp_path / "clip", counts())

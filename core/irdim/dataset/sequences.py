@@ -88,6 +88,23 @@ def add(
     if store.rows("SELECT 1 FROM sequences WHERE name = ?", (row.name,)):  # nothing to write: only compare
         _there(store, row, read_through(row.name, given, None))
         return None
+    try:
+        return _write(store, row, given, boxes)
+    except OSError as error:
+        raise InputError(f"{store.folder}: {row.name} cannot be written ({error.strerror}); check the disk") from None
+
+
+def check_splits(store: Store) -> None:
+    query = "SELECT scene, min(split), max(split) FROM sequences GROUP BY 1 HAVING min(split) <> max(split) ORDER BY 1"
+    for group, one, other in store.rows(query):
+        raise InputError(
+            f"{store.folder}: group '{group}' has sequences in '{one}' and '{other}'; import them into one split"
+        )
+
+
+def _write(
+    store: Store, row: Row, given: Iterable[Frame] | FrameSource, boxes: Mapping[int, ListOf[Box]]
+) -> Sequence | None:
     store.frames_folder.mkdir(exist_ok=True)
     with store.transaction():
         remove_leftovers(store.frames_folder, {name for (name,) in store.rows("SELECT name FROM sequences")})
@@ -103,14 +120,6 @@ def add(
                 return None
             store.place(path, file_of(store, row.name))
             return _insert(store, row, summary, boxes)
-
-
-def check_splits(store: Store) -> None:
-    query = "SELECT scene, min(split), max(split) FROM sequences GROUP BY 1 HAVING min(split) <> max(split) ORDER BY 1"
-    for group, one, other in store.rows(query):
-        raise InputError(
-            f"{store.folder}: group '{group}' has sequences in '{one}' and '{other}'; import them into one split"
-        )
 
 
 def _there(store: Store, row: Row, summary: Summary) -> bool:

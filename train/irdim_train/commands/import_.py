@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from irdim.errors import InputError
 from rich.console import Console
 from rich.table import Table
 
+from irdim.errors import InputError
 from irdim_train.commands.progress import progress_bar
 
 _LAYOUTS = {

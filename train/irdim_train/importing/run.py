@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from irdim.boxes import Box
 from irdim.dataset import SPLITS, Dataset
 from irdim.errors import InputError
 from irdim.sources import Frame, FrameSource, open_source
 from irdim.sources.video import Video
-
 from irdim_train.importing.labels import Label, classes_of, read_labels
 from irdim_train.importing.layouts import Found, find_sequences
 from irdim_train.importing.splits import check_groups, group_of, split_by_globs, split_by_hash
