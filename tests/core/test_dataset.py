@@ -10,8 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from irdim.boxes import Box
-from irdim.dataset import Dataset, Sequence
-from irdim.dataset.frames import digest_of
+from irdim.dataset import Dataset, Sequence, digest_of
 from irdim.errors import InputError
 from irdim.sources import Frame
 
@@ -74,6 +73,8 @@ def test_the_same_frames_come_in_once_under_whatever_name(data: Dataset) -> None
     assert add(data, "b") is None
     assert leftovers(data) == ["a.npy"]
     assert [s.name for s in data.sequences()] == ["a"]
+    assert data.sequence_with(digest_of(np.stack([f.pixels for f in frames()]))) == data.sequence("a")
+    assert data.sequence_with("0") is None
 
 
 def test_other_frames_under_a_name_that_is_there_are_refused(data: Dataset) -> None:
@@ -117,6 +118,8 @@ def test_a_source_that_fails_half_way_leaves_nothing_behind(data: Dataset) -> No
 
     with pytest.raises(InputError, match=r"f3\.png"):
         add(data, given=broken())
+    with pytest.raises(InputError, match="a: cannot be stored in iteration 7"):
+        add(data, iteration=7)
     for bad in ([], [*frames()[:2], frames(dtype=np.uint8)[2]], [Frame(0, float("nan"), frames()[0].pixels)]):
         with pytest.raises(InputError, match=r"^a"):
             add(data, given=bad)

@@ -1,6 +1,8 @@
 """irdim-train import: layouts, coordinates, splits, bad labels, and that a second import adds nothing."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -310,10 +312,35 @@ def test_an_interrupted_import_gives_the_same_splits_when_it_goes_on(names: set[
     whole = split_by_hash(sorted(names), {})
     part = data.draw(st.sets(st.sampled_from(sorted(names))))
     assert split_by_hash(sorted(names), {name: whole[name] for name in part}) == whole
-    if len(names) > 1:
-        assert {"train", "val"} <= set(whole.values())
+    assert ({"train", "val"} if len(names) > 1 else {"train"}) <= set(whole.values())
 
 
 def test_many_groups_are_split_about_80_10_10() -> None:
     splits = list(split_by_hash([f"scene {i}" for i in range(4000)], {}).values())
     assert [splits.count(s) / 4000 for s in ("train", "val", "test")] == pytest.approx([0.8, 0.1, 0.1], abs=0.02)
+
+
+def test_the_command_says_what_it_recognised_and_did(tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        app, [str(clip(tmp_path, "B")), "--out", str(tmp_path / "data")], catch_exceptions=False
+    )
+    assert "boxes-csv: 1 sequences with boxes.csv, boxes 0-based" in result.stdout
+    assert "BIRD -> target" in result.stdout
+    row = next(line for line in result.stdout.splitlines() if "│ train" in line)
+    assert row.split()[3:8:2] == ["1", "6", "1"]
+
+
+def test_bad_input_is_one_line_on_stderr_and_exit_code_2(tmp_path: Path) -> None:
+    code = """
+import typer
+from irdim.command_line import run_command
+from irdim_train.commands.import_ import command
+app = typer.Typer()
+app.command()(command)
+run_command(app)
+"""
+    call = [sys.executable, "-c", code, str(clip(tmp_path, "B", "9,D,4,6,3,2\n")), "--out", str(tmp_path / "data")]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"error: {tmp_path}/B/boxes.csv, row 2: frame 9 is not there")

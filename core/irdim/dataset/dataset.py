@@ -98,6 +98,10 @@ class Dataset:
         """The sequence of that name. Raises InputError where there is none."""
         return _sequences.named(self._store, name)
 
+    def sequence_with(self, digest: str) -> Sequence | None:
+        """The sequence of those frames (see `digest_of`), whatever its name; None where there is none."""
+        return _sequences.with_digest(self._store, digest)
+
     def frames(self, sequence: Sequence) -> np.ndarray:
         """Memory map (T, H, W) of its frames, uint8 or uint16 as the sensor gave them."""
         return _sequences.frames(self._store, sequence)

@@ -106,14 +106,18 @@ def remove_leftovers(folder: Path, names: set[str]) -> int:
             path.unlink(missing_ok=True)
             removed += 1
         elif path.suffix == ".tmp" and path.name.startswith("."):
-            with path.open("rb") as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError:
-                    continue
-                path.unlink(missing_ok=True)
-                removed += 1
+            removed += _remove_if_dead(path)
     return removed
+
+
+def _remove_if_dead(path: Path) -> int:
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+    except OSError:  # its process lives and holds it, or has just removed it
+        return 0
+    return 1
 
 
 def _bytes(pixels: np.ndarray) -> bytes:

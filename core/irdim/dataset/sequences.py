@@ -1,6 +1,7 @@
 """Sequences of a data set: adding, finding, reading."""
 
 import re
+import sqlite3
 from collections.abc import Iterable, Mapping
 from collections.abc import Sequence as ListOf
 from dataclasses import dataclass
@@ -50,6 +51,11 @@ def named(store: Store, name: str) -> Sequence:
     if not found:
         raise InputError(f"{store.folder}: no sequence '{name}' in this data set")
     return Sequence(*found[0])
+
+
+def with_digest(store: Store, digest: str) -> Sequence | None:
+    found = store.rows(f"SELECT {_COLUMNS} FROM sequences WHERE digest = ?", (digest,))
+    return Sequence(*found[0]) if found else None
 
 
 def frames(store: Store, sequence: Sequence) -> np.ndarray:
@@ -140,7 +146,10 @@ def _insert(store: Store, row: Row, summary: Summary, boxes: Mapping[int, ListOf
         "at": schema.now(),
     }
     del values["group"]
-    store.insert("sequences", **values)
+    try:
+        store.insert("sequences", **values)
+    except sqlite3.IntegrityError as error:
+        raise InputError(f"{row.name}: cannot be stored in iteration {row.iteration} ({error})") from None
     sequence = named(store, row.name)
     for frame in sorted(boxes):
         for box in boxes[frame]:

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,10 +29,11 @@ class Store:
     def insert(self, table: str, **values: Any) -> int:
         """Insert one row; returns its id."""
         names, marks = ", ".join(values), ", ".join("?" * len(values))
-        return int(
-            self.connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(values.values())).lastrowid
-            or 0
-        )
+        try:
+            cursor = self.connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(values.values()))
+        except sqlite3.OperationalError as error:  # a full disk, a read-only folder
+            raise InputError(f"{self.folder}: cannot be written ({error}); check the disk") from None
+        return int(cursor.lastrowid or 0)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -83,8 +83,3 @@ def to_json(value: object, what: str) -> str:
         return json.dumps(value, allow_nan=False, sort_keys=True)
     except (TypeError, ValueError) as error:
         raise InputError(f"{what}: cannot be stored as JSON ({error})") from None
-
-
-def is_text(value: object) -> bool:
-    """Whether a name can be stored and be part of a file's name."""
-    return isinstance(value, str) and bool(value.strip()) and value.isprintable() and os.sep not in value

@@ -23,17 +23,16 @@ def group_of(name: str, pattern: str | None) -> str:
 def split_by_hash(groups: Iterable[str], there: Mapping[str, str]) -> dict[str, str]:
     """Split of each group: where it is already (`there`), else by the hash of its name, about 80 % train, 10 % val, 10 % test.
 
-    With two groups or more at least one is train and one val: the lowest and the highest hash stand in. The same groups
+    At least one is train and, of two or more, one val: the lowest and the highest hash stand in. The same groups
     always get the same splits, also when some of them are there already from an import that was interrupted.
     """
     splits = {group: there.get(group) or _by_hash(group) for group in groups}
     free = sorted((group for group in splits if group not in there), key=_hash)
     present = {**there, **splits}
-    if free and len(present) > 1:
-        if "train" not in present.values():
-            splits[free[0]] = present[free[0]] = "train"
-        if "val" not in present.values() and (present[free[-1]] != "train" or _trains(present) > 1):
-            splits[free[-1]] = "val"
+    if free and "train" not in present.values():
+        splits[free[0]] = present[free[0]] = "train"
+    if free and "val" not in present.values() and (present[free[-1]] != "train" or _trains(present) > 1):
+        splits[free[-1]] = "val"
     return splits
 
 
