@@ -1,0 +1,82 @@
+"""What a track says about a frame that it looks back on. Definitions and scores: see irdim.tracks."""
+
+import numpy as np
+
+from irdim.tracks.records import FALSE_ALARM, MISSED, Observed, Point, Track, TrackerOptions, Verdict
+
+
+def missed(track: Track, at: Observed, around: list[Observed], options: TrackerOptions) -> Verdict | None:
+    """Whether a track was there on the frame `at`, and not reported. around: the other frames within the lag."""
+    point = track.at(at.frame)
+    if track.status != "confirmed" or (point and point.reported):
+        return None
+    window = [p for p in track.points if 0 < abs(p.frame - at.frame) <= options.lag]
+    before = [p for p in window if p.reported and p.frame < at.frame]
+    after = [p for p in window if p.reported and p.frame > at.frame]
+    if not before or not after:
+        return None
+    one, other = before[-1], after[0]
+    score = (one.score + other.score) / 2 * len(window) / max(len(around), 1)
+    seen = f"reported {at.frame - one.frame} before and {other.frame - at.frame} after"
+    if point:
+        place = (point.x, point.y, point.w, point.h)
+        reason = f"{seen}, here only {point.score:.2f}"
+    else:
+        place = _between(
+            [p for p in window if p.frame < at.frame][-1], next(p for p in window if p.frame > at.frame), at
+        )
+        reason = f"{seen}, nothing here"
+    return Verdict(MISSED, at.frame, *place, score=min(score, 1.0), track_id=track.id, reason=reason)
+
+
+def false_alarm(track: Track, at: Observed, around: list[Observed], options: TrackerOptions) -> Verdict | None:
+    """Whether a track's report on the frame `at` stands alone. around: the other frames within the lag."""
+    point = track.at(at.frame)
+    if track.confirmed or not point or not point.reported:
+        return None
+    weak = [p for p in track.points if 0 < abs(p.frame - at.frame) <= options.lag]
+    if any(p.reported for p in weak) or len(weak) >= options.confirm_hits:
+        return None
+    if not any(f.frame < at.frame for f in around) or not any(f.frame > at.frame for f in around):
+        return None  # the stream began or broke here: nobody can say what was before or after
+    near = options.near**2
+    if any((x - point.sx) ** 2 + (y - point.sy) ** 2 <= near for f in around for x, y in f.reports):
+        return None
+    score = point.score * (1 - len(weak) / options.confirm_hits)
+    reason = f"reported once ({point.score:.2f}), nothing within {options.near:g} px in {len(around)} frames around"
+    return Verdict(FALSE_ALARM, at.frame, point.x, point.y, point.w, point.h, min(score, 1.0), track.id, reason)
+
+
+def stillness(track: Track, options: TrackerOptions) -> str:
+    """How a track stands still, in words; empty where it moves or is too young to say."""
+    o, newest = options, track.points[-1].frame
+    recent = [p for p in track.points if p.frame > newest - 2 * o.still_frames]
+    if newest - recent[0].frame < o.still_frames - 1 or len(recent) < o.still_frames // 2:
+        return ""
+    allowed = max(o.still_speed * (newest - recent[0].frame), o.noise / 2)
+    span = f"for {newest - recent[0].frame + 1} frames"
+    if _wanders([(p.x, p.y) for p in recent]) <= allowed:
+        return f"stands still on the sensor {span}"
+    if _wanders([(p.sx, p.sy) for p in recent]) <= allowed:
+        return f"moves with the background {span}"
+    return ""
+
+
+def _wanders(places: list[tuple[float, float]]) -> float:
+    """px between the mean places of the first and the last third, or half the extent (5 to 95 %) where that is more."""
+    at = np.array(places)
+    third = max(len(at) // 3, 1)
+    drift = float(np.hypot(*(at[-third:].mean(0) - at[:third].mean(0))))
+    extent = float(np.max(np.percentile(at, 95, axis=0) - np.percentile(at, 5, axis=0)))
+    return max(drift, extent / 2)
+
+
+def _between(one: Point, other: Point, at: Observed) -> tuple[float, float, float, float]:
+    """Centre and size on a frame between two points: linear, in the scene; then as that frame showed it."""
+    part = (at.frame - one.frame) / (other.frame - one.frame)
+
+    def mix(a: float, b: float) -> float:
+        return a + (b - a) * part
+
+    x, y = mix(one.sx, other.sx) + at.offset[0], mix(one.sy, other.sy) + at.offset[1]
+    return x, y, mix(one.w, other.w), mix(one.h, other.h)
