@@ -38,6 +38,7 @@ class ModelCard:
     input: InputSpec
     thresholds: Thresholds
     interval: float | None = None  # nominal seconds between frames
+    evidence: bool = True  # whether scores take up the past of their detection (irdim.evidence)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -47,6 +48,7 @@ class ModelCard:
             "input": self.input.to_json(),
             "thresholds": {"report": self.thresholds.report, "low": self.thresholds.low},
             "interval": self.interval,
+            "evidence": self.evidence,
         }
 
     @classmethod
@@ -58,6 +60,7 @@ class ModelCard:
             InputSpec(**value["input"]),
             Thresholds(**value["thresholds"]),
             value["interval"],
+            bool(value["evidence"]),
         )
 
 

@@ -8,9 +8,12 @@ from irdim.boxes import Detection
 from irdim.bundle import Bundle, ModelCard
 from irdim.differencing import network_input
 from irdim.engines import Engine, open_engine
+from irdim.evidence import Evidence
 from irdim.grid import decode, pad_to_stride
 from irdim.history import History
 from irdim.sources import Frame
+
+FAINT = 0.02  # a network's score from which a detection can gather evidence
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class Detector:
         self.card, self.engine = card, engine
         self.thresholds = card.thresholds
         self._input = InputStep(card)
+        self._evidence = Evidence() if card.evidence else None
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, *, precision: str = "int8", threads: int = 0) -> "Detector":
@@ -73,12 +77,23 @@ class Detector:
         """Take the newest frame; its stack's detections, or why there is no stack."""
         prepared = self._input.push(frame)
         if isinstance(prepared, str):
+            self._forget()
             return Step(frame, "warming", prepared)
+        return Step(frame, "ok", "", self.detect(prepared), prepared.shift)
+
+    def detect(self, prepared: Prepared) -> list[Detection]:
+        """Detections of a prepared frame, which must follow the one before it in time."""
         output = self.engine.run(prepared.image)
-        return Step(
-            frame, "ok", "", decode(output, self.card.stride, self.thresholds.low, prepared.shape), prepared.shift
-        )
+        if self._evidence is None:
+            return decode(output, self.card.stride, self.thresholds.low, prepared.shape)
+        faint = decode(output, self.card.stride, min(FAINT, self.thresholds.low), prepared.shape)
+        return [d for d in self._evidence.update(faint, prepared.shift) if d.score >= self.thresholds.low]
 
     def reset(self) -> None:
         """Forget the frames seen so far (a new sequence begins)."""
         self._input.reset()
+        self._forget()
+
+    def _forget(self) -> None:
+        if self._evidence is not None:
+            self._evidence.reset()

@@ -5,10 +5,9 @@ from typing import Any
 
 from irdim.bundle import ModelCard
 from irdim.dataset import Dataset
-from irdim.detector import InputStep, Prepared
+from irdim.detector import Detector, InputStep, Prepared
 from irdim.engines import Engine
 from irdim.errors import InputError
-from irdim.grid import decode
 from irdim.metrics import CentreDistance
 from irdim.sources import Frame
 
@@ -30,15 +29,15 @@ def score_side_by_side(
         raise InputError(f"{data.path}: no sequences in split '{split}'")
     for sequence in sequences:
         step = InputStep(card)
+        detectors = {name: Detector(card, engine) for name, engine in engines.items()}
         frames, times, labels = data.frames(sequence), data.times(sequence), data.boxes(sequence)
         for index in range(sequence.length):
             prepared = step.push(Frame(index, float(times[index]), frames[index]))
             if not isinstance(prepared, Prepared):
+                for detector in detectors.values():
+                    detector.reset()
                 continue
-            found = {
-                name: decode(engine.run(prepared.image), card.stride, card.thresholds.low, prepared.shape)
-                for name, engine in engines.items()
-            }
+            found = {name: detector.detect(prepared) for name, detector in detectors.items()}
             for name, detections in found.items():
                 metrics[name].update(detections, list(labels.get(index, [])), prepared.shape)
             first, second = ([d for d in ds if d.score >= card.thresholds.report] for ds in found.values())

@@ -67,11 +67,13 @@ def fit(
     *,
     device: torch.device,
     false_alarms: float | None = None,
+    evidence: bool = True,
     progress: Callable[[int, int, float], None] = lambda step, total, loss: None,
 ) -> dict[str, Any]:
     """Train a new run in the folder `out`, or go on with the one that lies there (same config and patches).
 
-    false_alarms: false alarms a frame at which the report threshold is chosen; None takes the best F1. Returns the description
+    false_alarms: false alarms a frame at which the report threshold is chosen; None takes the best F1. evidence: whether scores take up the past of
+    their detection (irdim.evidence). Returns the description
     that is also in run.json. Raises InputError on patches of another kind or a loss that is not finite (the last checkpoint stays).
     """
     spec = InputSpec(config.input, patches.description["frame_step"], patches.description["register"])
@@ -98,7 +100,7 @@ def fit(
             f"{patches.path}: {len(reader.rows)} training patches are fewer than a batch of {config.batch}; crop more or lower --batch"
         )
     _train(state, reader, config, out, device, progress)
-    return _finish(state, patches, spec, description, out, device, false_alarms)
+    return _finish(state, patches, spec, description, out, device, false_alarms, evidence)
 
 
 def _check_resumes(out: Path, description: dict[str, Any]) -> None:
@@ -238,10 +240,13 @@ def _finish(
     out: Path,
     device: torch.device,
     false_alarms: float | None,
+    evidence: bool,
 ) -> dict[str, Any]:
     """Batch-norm statistics from whole frames, thresholds from whole validation frames, then the model and its card."""
     config = FitConfig(**description["config"])
-    open_card = ModelCard(config.backbone, config.width, state.model.stride, spec, Thresholds(LOWEST, LOWEST))
+    open_card = ModelCard(
+        config.backbone, config.width, state.model.stride, spec, Thresholds(LOWEST, LOWEST), evidence=evidence
+    )
     with Dataset.open(Path(description["data"])) as data:
         intervals = [s.interval for s in data.sequences() if s.interval]
         open_card = dataclasses.replace(open_card, interval=float(np.median(intervals)) if intervals else None)

@@ -35,6 +35,9 @@ def command(
             help="Choose the threshold at this many false alarms a frame on the validation frames; the default is best F1."
         ),
     ] = None,
+    evidence: Annotated[
+        bool, typer.Option(help="Let a detection's score take up its past; off scores every frame on its own.")
+    ] = True,
     seed: Annotated[int, typer.Option(help="Same seed, same weights (on a CPU).")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
@@ -84,7 +87,13 @@ def command(
 
     with bar:
         result = fit(
-            Patches.open(patches), out, config, device=choose_device(device), false_alarms=false_alarms, progress=show
+            Patches.open(patches),
+            out,
+            config,
+            device=choose_device(device),
+            false_alarms=false_alarms,
+            evidence=evidence,
+            progress=show,
         )
     if as_json:
         print(json.dumps({"run": str(out), **result}))
