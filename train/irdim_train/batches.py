@@ -1,6 +1,7 @@
 """Batches of patches in a seeded order that any step can be re-entered at, and their augmentation."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,15 +60,22 @@ class BatchReader:
         return np.concatenate(parts)
 
     def steps(self, batch: int, seed: int, start: int, stop: int, augment: bool) -> Iterator[Batch]:
-        """Batches of steps start..stop - 1. Which patches a step reads, and how they are turned, follows from seed and step alone."""
+        """Batches of steps start..stop - 1, the next one read while this one is trained on. Which patches a step reads, and how they are
+        varied, follows from seed and step alone."""
         each = max(len(self.rows) // batch, 1)
-        order, epoch = self.rows, -1
-        for step in range(start, stop):
-            if step // each != epoch:
-                epoch = step // each
-                order = np.random.default_rng([seed, epoch]).permutation(self.rows)
+
+        def prepare(step: int) -> Batch:
+            order = np.random.default_rng([seed, step // each]).permutation(self.rows)
             at = (step % each) * batch
-            yield self.read(order[at : at + batch], np.random.default_rng([seed, step, 1]) if augment else None)
+            return self.read(order[at : at + batch], np.random.default_rng([seed, step, 1]) if augment else None)
+
+        with ThreadPoolExecutor(1) as reader:
+            coming = reader.submit(prepare, start) if start < stop else None
+            for step in range(start, stop):
+                assert coming is not None
+                here = coming
+                coming = reader.submit(prepare, step + 1) if step + 1 < stop else None
+                yield here.result()
 
 
 def vary(stacks: Tensor, sigma: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
