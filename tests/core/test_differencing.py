@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from irdim.differencing import (
     CHANNELS,
     HIGH_PASS_RADIUS,

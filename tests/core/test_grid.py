@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from irdim.grid import CHANNELS, CONFIDENCE, FIRST_CLASS, decode, pad_to_stride
 
 

@@ -3,6 +3,7 @@ import itertools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from irdim.boxes import Box, Detection
 from irdim.metrics import CentreDistance
 

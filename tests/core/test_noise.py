@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from irdim.noise import FLOOR, noise_sigma
 
 

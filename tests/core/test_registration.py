@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from scipy.ndimage import fourier_shift, gaussian_filter
+
 from irdim.differencing import InputSpec, align, planes
 from irdim.registration import estimate_shift, texture
-from scipy.ndimage import fourier_shift, gaussian_filter
 
 
 def moved_scene(shift, seed=0, noise=20.0):

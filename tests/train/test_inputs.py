@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+
 from irdim.differencing import CHANNELS, InputSpec, noise_scale, planes
 from irdim.differencing import network_input as reference
 from irdim_train.inputs import network_input
