@@ -14,7 +14,7 @@ from irdim_train.inputs import network_input
 from irdim_train.targets import TargetMaps, target_maps
 
 MORE_NOISE = 0.6  # augmentation adds up to this share of the frame's own noise
-INVERTED = 0.2  # share of patches whose contrast is inverted
+INVERTED = 0.1  # share of patches whose contrast is inverted
 
 
 @dataclass(frozen=True)
