@@ -69,6 +69,7 @@ def fit(
     false_alarms: float | None = None,
     evidence: bool = True,
     progress: Callable[[int, int, float], None] = lambda step, total, loss: None,
+    stage: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Train a new run in the folder `out`, or go on with the one that lies there (same config and patches).
 
@@ -100,6 +101,7 @@ def fit(
             f"{patches.path}: {len(reader.rows)} training patches are fewer than a batch of {config.batch}; crop more or lower --batch"
         )
     _train(state, reader, config, out, device, progress)
+    stage("batch-norm statistics from whole frames, then the threshold on the validation frames")
     return _finish(state, patches, spec, description, out, device, false_alarms, evidence)
 
 

@@ -1,5 +1,6 @@
 """irdim-train evaluate."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +24,9 @@ def command(
     ] = None,
     threshold: Annotated[float | None, typer.Option(help="Report threshold; the default is the model's own.")] = None,
     precision: Annotated[str, typer.Option(help="int8 or fp32 (bundles).")] = "int8",
+    evidence: Annotated[
+        bool | None, typer.Option(help="Let scores take up their past, or not; the default is the model's own.")
+    ] = None,
     detections: Annotated[
         Path | None, typer.Option(help="Also write every detection at the threshold as JSON lines.")
     ] = None,
@@ -41,6 +45,8 @@ def command(
 
     card, engine, trained_on = open_model(model, precision, device)
     data = data or trained_on
+    if evidence is not None:
+        card = dataclasses.replace(card, evidence=evidence)
     if data is None:
         raise InputError(f"{model}: a bundle does not know its data set; name one with --data")
     radii = radius or [DEFAULT_RADIUS]

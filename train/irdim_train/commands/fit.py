@@ -85,6 +85,11 @@ def command(
             followed["epoch_line"] = step * 10 // total
             print(f"fit: step {step} of {total}, loss {followed['loss']:.3f}", file=sys.stderr, flush=True)
 
+    def tell(text: str) -> None:
+        bar.update(task, description="choose threshold")
+        if bar.disable and not as_json:
+            print(f"fit: {text}", file=sys.stderr, flush=True)
+
     with bar:
         result = fit(
             Patches.open(patches),
