@@ -83,7 +83,10 @@ class FieldLog:
 
 
 def pack_log(suspect: Suspect) -> tuple[str, bytes]:
-    """The file name <time>-<kind>-<sha256[:16]>.irlog and the bytes of a suspect's field log. Equal suspects give equal bytes."""
+    """The file name <time>-<kind>-<sha256[:16]>.irlog and the bytes of a suspect's field log. Equal suspects give equal bytes.
+
+    Raises InputError where a reader would refuse it.
+    """
     depth = _DEPTHS[suspect.frames.dtype.name]
     pixels = np.ascontiguousarray(suspect.frames, depth)
     at = suspect.at.astimezone(timezone.utc)
@@ -105,6 +108,7 @@ def pack_log(suspect: Suspect) -> tuple[str, bytes]:
         "detections": suspect.detections,
         "track": suspect.track,
     }
+    _check_description(f"suspect {suspect.verdict['kind']} on frame {suspect.verdict['frame']}", description)
     array = io.BytesIO()
     np.save(array, pixels, allow_pickle=False)
     packed = io.BytesIO()
@@ -192,11 +196,15 @@ def _description(path: Path, text: bytes) -> dict[str, Any]:
         raise InputError(f"{path}: not an irdim field log")
     if value.get("version") != VERSION:
         raise InputError(f"{path}: field log version {value.get('version')!r}; this irdim reads {VERSION}")
+    _check_description(str(path), value)
+    return value
+
+
+def _check_description(what: str, value: dict[str, Any]) -> None:
     try:
         _check(value)
     except (KeyError, TypeError, ValueError, IndexError, OverflowError, AttributeError) as error:
-        raise InputError(f"{path}: its {DESCRIPTION} is incomplete or wrong ({_words(error)})") from None
-    return value
+        raise InputError(f"{what}: its {DESCRIPTION} is incomplete or wrong ({_words(error)})") from None
 
 
 def _check(value: dict[str, Any]) -> None:

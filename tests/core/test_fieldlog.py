@@ -214,3 +214,9 @@ def test_whatever_is_changed_the_reader_answers_or_refuses_in_one_line(tmp_path_
     except InputError as error:
         refused = str(error)
     assert "\n" not in refused
+
+
+def test_a_suspect_that_no_reader_would_take_is_not_written(tmp_path):
+    with pytest.raises(InputError, match="rising index"):
+        write_log(tmp_path, suspect(indices=[100, 101]))
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,155 @@
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from logs import suspect
+
+from irdim.fieldlog import pack_log, read_log
+from irdim_edge.outputs import JsonLines
+from irdim_edge.spool import EVICTED, Spool
+
+SIZE = len(pack_log(suspect(0))[1])
+
+
+def spool(folder: Path, files: int = 100, size: int = 1 << 30) -> Spool:
+    return Spool(folder, max_bytes=size, max_files=files)
+
+
+def evictions(folder: Path) -> list[dict]:
+    path = folder / EVICTED
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_logs_wait_most_valuable_first_and_are_whole(tmp_path):
+    box = spool(tmp_path)
+    for seed, score in enumerate([0.2, 0.9, 0.5]):
+        box.add(suspect(seed, score))
+    assert [e.score for e in box.entries()] == [0.9, 0.5, 0.2]
+    assert all(read_log(e.path).score == e.score for e in box.entries())
+
+
+def test_the_same_suspect_is_taken_once(tmp_path):
+    box = spool(tmp_path)
+    assert box.add(suspect(1)) == box.add(suspect(1))
+    assert len(box.entries()) == 1
+
+
+@pytest.mark.parametrize("bound", [{"files": 3}, {"size": 3 * SIZE + SIZE // 2}])
+def test_the_least_valuable_are_evicted_and_recorded(tmp_path, bound):
+    box = spool(tmp_path, **bound)
+    paths = {score: box.add(suspect(int(score * 10), score)) for score in (0.5, 0.3, 0.8, 0.4, 0.9)}
+    assert [e.score for e in box.entries()] == [0.9, 0.8, 0.5]
+    assert [(line["name"], line["score"]) for line in evictions(tmp_path)] == [
+        (paths[0.3].name, 0.3),
+        (paths[0.4].name, 0.4),
+    ]
+    assert box.evicted == 2
+
+
+def test_of_equals_the_oldest_goes(tmp_path):
+    box = spool(tmp_path, files=2)
+    first, *_ = (box.add(suspect(seed)) for seed in (1, 2, 3))
+    assert [line["name"] for line in evictions(tmp_path)] == [first.name]
+
+
+def test_a_suspect_that_is_the_least_valuable_itself_is_not_taken(tmp_path):
+    box = spool(tmp_path, files=1)
+    box.add(suspect(1, 0.9))
+    assert box.add(suspect(2, 0.1)) is None
+    assert [e.score for e in box.entries()] == [0.9]
+    assert [line["score"] for line in evictions(tmp_path)] == [0.1]
+
+
+def test_a_suspect_larger_than_the_spool_evicts_nothing(tmp_path):
+    box = spool(tmp_path, size=SIZE + 100)
+    box.add(suspect(1, 0.1))
+    assert box.add(suspect(2, 0.9, side=64)) is None
+    assert len(box.entries()) == 1
+
+
+def test_opening_removes_temporary_files_and_sets_damaged_ones_aside(tmp_path):
+    box = spool(tmp_path)
+    kept, broken = box.add(suspect(1)), box.add(suspect(2))
+    broken.write_bytes(broken.read_bytes()[:-50])
+    (tmp_path / ".x.irlog.abc.tmp").write_bytes(b"half")
+    again = spool(tmp_path)
+    assert (again.recovered.waiting, again.recovered.removed, again.recovered.damaged) == (1, 1, 1)
+    assert [e.path for e in again.entries()] == [kept]
+    assert (tmp_path / "damaged" / broken.name).exists()
+
+
+def test_a_torn_record_of_evictions_is_cut(tmp_path):
+    (tmp_path / EVICTED).write_text('{"v":1,"name":"a"}\n{"v":1,"na')
+    box = spool(tmp_path, files=1)
+    box.add(suspect(1, 0.9))
+    box.add(suspect(2, 0.1))
+    assert [line.get("score") for line in evictions(tmp_path)] == [None, 0.1]
+
+
+@pytest.mark.parametrize(
+    ("content", "kept"),
+    [
+        (b"", b""),
+        (b'{"a":1}\n', b'{"a":1}\n'),
+        (b'{"a":1}\n{"a"', b'{"a":1}\n'),
+        (b'{"a":1}\n{"a":2}', b'{"a":1}\n'),
+        (b'{"a":1}\n\0\0\0\0\n', b'{"a":1}\n'),
+        (b'{"a', b""),
+        (b'{"a":1}\n' + b"x" * 200_000, b'{"a":1}\n'),
+    ],
+)
+def test_json_lines_go_on_after_the_last_whole_line(tmp_path, content, kept):
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(content)
+    lines = JsonLines(path)
+    lines.write({"b": 2})
+    lines.close()
+    assert path.read_bytes() == kept + b'{"b":2}\n'
+    assert lines.cut == len(content) - len(kept)
+
+
+_FILL = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from logs import suspect
+from irdim_edge.spool import Spool
+box = Spool(Path(sys.argv[1]), max_bytes=1 << 30, max_files=12)
+print("ready", flush=True)
+seed = int(sys.argv[3])
+while True:
+    seed += 1
+    path = box.add(suspect(seed, (seed * 37 % 100) / 100, side=96))
+    if path:
+        print(path.name, flush=True)
+"""
+
+
+def test_kills_leave_whole_logs_and_a_record_of_all_that_is_gone(tmp_path):
+    draw, accepted = random.Random(0), set()
+    for round_ in range(6):
+        process = subprocess.Popen(
+            [sys.executable, "-c", _FILL, str(tmp_path), str(Path(__file__).parent), str(1000 * round_)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(draw.uniform(0.02, 0.3))
+        process.send_signal(signal.SIGKILL)
+        lines = process.communicate()[0].split("\n")
+        accepted |= {line for line in lines[:-1] if line}
+    box = spool(tmp_path, files=12)
+    waiting = {e.path.name for e in box.entries()}
+    gone = {line["name"] for line in evictions(tmp_path)}
+    assert len(waiting) <= 12
+    assert box.recovered.damaged == 0
+    assert not list(tmp_path.glob(".*.tmp"))
+    assert accepted <= waiting | gone
+    assert len(accepted) > 20
+    for entry in box.entries():
+        read_log(entry.path)
