@@ -1,0 +1,44 @@
+import base64
+
+import cv2
+import numpy as np
+
+from irdim.boxes import Box, Detection
+from irdim.report import Figure, Section, Table, picture, show_frame, side_by_side, write_report
+
+
+def test_a_report_is_one_file_that_needs_nothing_else(tmp_path):
+    section = Section(
+        "Frames",
+        ["so <b>many</b>"],
+        [Table(["name", "F1"], [["first", 0.5]])],
+        [picture(np.zeros((4, 4), np.uint8), "black")],
+    )
+    write_report(tmp_path / "report.html", "A & B", "made by hand", [section])
+    page = (tmp_path / "report.html").read_text()
+    assert "A &amp; B" in page
+    assert "so &lt;b&gt;many" in page  # text never becomes markup
+    assert '<td class="number">0.5</td>' in page
+    assert "http" not in page
+    assert list(tmp_path.iterdir()) == [tmp_path / "report.html"]
+
+
+def test_a_picture_keeps_its_pixels():
+    image = np.random.default_rng(0).integers(0, 256, (9, 7), dtype=np.uint8)
+    figure = picture(image, "noise")
+    assert isinstance(figure, Figure)
+    assert np.array_equal(cv2.imdecode(np.frombuffer(base64.b64decode(figure.png), np.uint8), 0), image)
+
+
+def test_labels_are_green_and_detections_red():
+    frame = np.random.default_rng(1).integers(1000, 1100, (40, 60)).astype(np.uint16)
+    plain = show_frame(frame)
+    assert plain.shape == (120, 180, 3)
+    assert (plain[..., 0] == plain[..., 2]).all()
+    marked = show_frame(frame, [Box(10, 10, 4, 4)], [Detection(40, 20, 4, 4, 0.5)])
+    assert (marked[:, :60, 1].astype(int) - marked[:, :60, 2] > 60).any()
+    assert (marked[:, 90:, 2].astype(int) - marked[:, 90:, 1] > 60).any()
+
+
+def test_pictures_stand_side_by_side():
+    assert side_by_side([np.zeros((5, 6, 3), np.uint8)] * 3, gap=2).shape == (5, 22, 3)
