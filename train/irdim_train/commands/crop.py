@@ -40,7 +40,7 @@ def command(
 
     from irdim_train.crop import crop
 
-    with Dataset.open(data) as dataset, progress_bar("crop", not as_json) as bar:
+    with Dataset.open(data) as dataset, progress_bar("crop") as bar:
         task = bar.add_task("crop", total=len(dataset.sequences("train")) + len(dataset.sequences("val")))
         result = crop(
             dataset,

@@ -50,7 +50,7 @@ def command(
     if data is None:
         raise InputError(f"{model}: a bundle does not know its data set; name one with --data")
     radii = radius or [DEFAULT_RADIUS]
-    with Dataset.open(data) as dataset, progress_bar("evaluate", not as_json) as bar:
+    with Dataset.open(data) as dataset, progress_bar("evaluate") as bar:
         task = bar.add_task("evaluate", total=sum(s.length for s in dataset.sequences(split)))
         result = evaluate(
             card,

@@ -74,20 +74,20 @@ def command(
             seed=seed,
         )
         out = out or Path("runs") / datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    bar = progress_bar("fit", not as_json)
+    bar = progress_bar("fit")
     task = bar.add_task("fit", total=None, note="")
     followed = {"loss": 0.0, "epoch_line": 0.0}
 
     def show(step: int, total: int, loss: float) -> None:
         followed["loss"] = loss if not followed["loss"] else 0.98 * followed["loss"] + 0.02 * loss
         bar.update(task, completed=step, total=total or None, note=f"loss {followed['loss']:.3f}")
-        if bar.disable and not as_json and total and step * 10 // total > followed["epoch_line"]:
+        if bar.disable and total and step * 10 // total > followed["epoch_line"]:
             followed["epoch_line"] = step * 10 // total
             print(f"fit: step {step} of {total}, loss {followed['loss']:.3f}", file=sys.stderr, flush=True)
 
     def tell(text: str) -> None:
         bar.update(task, description="choose threshold")
-        if bar.disable and not as_json:
+        if bar.disable:
             print(f"fit: {text}", file=sys.stderr, flush=True)
 
     with bar:

@@ -63,7 +63,7 @@ def command(
         console.print(f"{kind['layout']}: {kind['sequences']} {_LAYOUTS[kind['layout']]}{boxes}", markup=False)
     for name, label in plan.classes.items():
         console.print(f"  {name} -> {label}", markup=False)
-    with progress_bar("import", not as_json) as bar:
+    with progress_bar("import") as bar:
         task = bar.add_task("import", total=plan.frames or None)
         result = import_sequences(
             plan,

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 
-def progress_bar(name: str, shown: bool = True) -> Progress:
+def progress_bar(name: str) -> Progress:
     """A bar on stderr, so that stdout stays for results; silent where stderr is no terminal."""
     console = Console(file=sys.stderr)
     return Progress(
@@ -17,5 +17,5 @@ def progress_bar(name: str, shown: bool = True) -> Progress:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}" if name == "fit" else ""),
         console=console,
-        disable=not (shown and console.is_terminal),
+        disable=not console.is_terminal,
     )

@@ -1,0 +1,190 @@
+"""The whole loop, once, by the commands that a user would type: python tools/demo.py [--source RECORDINGS]. Everything lands in demo/."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from demo_report import write_demo_report
+from rich.console import Console
+from rich.table import Table
+
+from irdim.command_line import run_command
+from irdim.dataset import Dataset
+from irdim.errors import InputError
+
+DEMO = Path("demo")
+BIN = Path(sys.executable).parent
+console = Console(highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One command of the loop: its name, what it took, what came of it."""
+
+    name: str
+    seconds: float
+    figures: str
+
+
+class Loop:
+    """Runs commands, shows them, and keeps what they did."""
+
+    def __init__(self) -> None:
+        self.stages: list[Stage] = []
+
+    def call(self, *words: object) -> str:
+        """Run one irdim command with its progress on the screen; returns what it printed. Its failure ends the demo with its own exit code."""
+        command = [str(w) for w in words]
+        console.print(f"\n[bold]$ {' '.join(command)}[/bold]")
+        begun = time.monotonic()
+        done = subprocess.run([str(BIN / command[0]), *command[1:]], stdout=subprocess.PIPE, text=True)
+        if done.returncode:
+            raise SystemExit(done.returncode)
+        if "--json" not in command:
+            print(done.stdout, end="")
+        self.stages.append(Stage(" ".join(command[:2]), time.monotonic() - begun, ""))
+        return done.stdout
+
+    def note(self, figures: str) -> None:
+        """Add the figures of the command that ran last."""
+        last = self.stages[-1]
+        self.stages[-1] = Stage(last.name, last.seconds, figures)
+        console.print(f"  {figures}")
+
+
+def demo(
+    source: Annotated[
+        Path | None, typer.Option(help="Your own recordings with boxes, instead of generated ones.")
+    ] = None,
+    minutes: Annotated[float, typer.Option(help="Budget of the training.")] = 1.2,
+) -> None:
+    """Turn the whole loop once, from sequences to the next questions for a reviewer."""
+    if source is not None and not source.exists():
+        raise InputError(f"{source}: there is no such file or folder; give SOURCE=path of your recordings")
+    if DEMO.exists():
+        shutil.rmtree(DEMO)
+    DEMO.mkdir()
+    loop = Loop()
+    recordings = source or _generate(loop)
+    data = DEMO / "data"
+    _import(loop, recordings, data, generated=source is None)
+    split = _split_to_show(data)
+    step, width = (2, 0.25) if source is None else (4, 0.5)
+
+    patches = DEMO / "patches"
+    loop.call("irdim-train", "crop", data, "--size", 80, "--frame-step", step, "--out", patches)
+    cut = _read(patches / "patches.json")
+    loop.note(f"{cut['patches']} patches, {cut['with_target']} with a target")
+    if not cut["with_target"]:
+        raise InputError(
+            f"{recordings}: no boxes found, so there is nothing to learn; put a boxes.csv (frame,label,x,y,width,height) into each sequence's folder"
+        )
+
+    run = DEMO / "run"
+    loop.call("irdim-train", "fit", patches, "--width", width, "--minutes", minutes, "--out", run)
+    fitted = _read(run / "run.json")
+    loop.note(f"{fitted['steps']} steps, loss {fitted['loss']:.2f}")
+
+    score = json.loads(loop.call("irdim-train", "evaluate", run, "--split", split, "--json"))
+    loop.note(
+        f"F1 {score['f1']:.3f}, precision {score['precision']:.3f}, recall {score['recall']:.3f} ({score['protocol']}, {score['frames']} {split} frames)"
+    )
+
+    bundle = DEMO / "bundle"
+    loop.call("irdim-export", run, "--int8", "--score-on", split, "--out", bundle)
+    scores = _read(bundle / "bundle.json")["scores"]
+    loop.note(f"F1 of FP32 {scores['fp32']['f1']:.3f}, of INT8 {scores['int8']['f1']:.3f}")
+
+    config = _edge_config(data, split, bundle)
+    summary = json.loads(loop.call("irdim-edge", "run", config, "--json"))
+    loop.note(
+        f"{summary['frames']} frames, {summary['detections']} detections, {sum(summary['suspects'].values())} suspects"
+    )
+    loop.call("irdim-edge", "upload", config)
+    depot = DEMO / "depot"
+    loop.note(f"{len(list(depot.glob('*.irlog')))} field logs in {depot}")
+    loop.call("irdim-train", "ingest", f"file://{depot.resolve()}", "--data", data)
+    items = json.loads(loop.call("irdim-train", "review", data, "--json", "--picture", DEMO / "items"))
+    loop.note(f"{len(items)} questions wait for a decision: irdim-train review {data}")
+
+    write_demo_report(DEMO, loop.stages, split)
+    table = Table("stage", "seconds", "figures", title="the loop, once")
+    for stage in loop.stages:
+        table.add_row(stage.name, f"{stage.seconds:.1f}", stage.figures)
+    table.add_row("together", f"{sum(s.seconds for s in loop.stages):.0f}", f"report: {DEMO / 'report.html'}")
+    console.print()
+    console.print(table)
+
+
+def _generate(loop: Loop) -> Path:
+    out = DEMO / "recordings"
+    words = (
+        "--sequences",
+        24,
+        "--frames",
+        48,
+        "--size",
+        "160x128",
+        "--snr",
+        6,
+        "--speed",
+        1,
+        "--polarity",
+        "hot",
+        "--seed",
+        1,
+    )
+    loop.call("irdim-train", "synth", out, *words)
+    loop.note("24 sequences of 48 frames, 160x128, 14 bit, peak 6 sigma")
+    return out
+
+
+def _import(loop: Loop, recordings: Path, data: Path, generated: bool) -> None:
+    splits = ("--val", "*-02[01]", "--test", "*-02[23]") if generated else ()
+    loop.call("irdim-train", "import", recordings, "--out", data, *splits)
+    with Dataset.open(data) as opened:
+        sequences = opened.sequences()
+    loop.note(f"{len(sequences)} sequences, {sum(s.length for s in sequences)} frames")
+
+
+def _split_to_show(data: Path) -> str:
+    """The first of test, val and train that has sequences."""
+    with Dataset.open(data) as opened:
+        return next(s for s in ("test", "val", "train") if opened.sequences(s))
+
+
+def _edge_config(data: Path, split: str, bundle: Path) -> Path:
+    """A daemon that replays the sequences of a split, as fast as it can."""
+    with Dataset.open(data) as opened:
+        paths = [str((data / "frames" / f"{s.name}.npy").resolve()) for s in opened.sequences(split)]
+    config = DEMO / "edge.toml"
+    config.write_text(
+        f"""device = "demo"
+bundle = {json.dumps(str(bundle.resolve()))}
+out = "edge"
+
+[camera]
+paths = {json.dumps(paths)}
+rate = "flat-out"
+
+[upload]
+url = {json.dumps(f"file://{(DEMO / 'depot').resolve()}")}
+"""
+    )
+    return config
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(demo)
+    run_command(app)
