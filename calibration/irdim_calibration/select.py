@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
+
 from irdim.boxes import LABELS, TARGET
 from irdim.differencing import InputSpec, network_input
 from irdim.errors import InputError

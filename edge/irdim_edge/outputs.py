@@ -23,10 +23,15 @@ class JsonLines:
         sync_folder(path.parent)
 
     def write(self, value: dict[str, Any]) -> None:
-        """Append one object."""
+        """Append one object, whole or, where the disk is full, not at all (OSError)."""
         data = json.dumps(value, allow_nan=False, separators=(",", ":")).encode() + b"\n"
-        while data:  # a full disk may take a part
-            data = data[os.write(self._fd, data) :]
+        size = os.fstat(self._fd).st_size
+        try:
+            while data:  # a full disk may take a part
+                data = data[os.write(self._fd, data) :]
+        except OSError:
+            os.ftruncate(self._fd, size)
+            raise
 
     def sync(self) -> None:
         """Bring what was written to the disk."""
@@ -57,13 +62,16 @@ def cut_torn_tail(path: Path) -> int:
     return size - end
 
 
-def next_part(folder: Path, name: str) -> Path:
-    """The path NAME-0001.jsonl, or the number after the highest there; torn tails of earlier parts are cut."""
-    parts = [p for p in folder.glob(f"{name}-*.jsonl") if re.fullmatch(rf"{re.escape(name)}-\d+\.jsonl", p.name)]
-    numbers = {int(p.stem.rsplit("-", 1)[1]): p for p in parts}
-    if numbers:
-        cut_torn_tail(numbers[max(numbers)])
-    return folder / f"{name}-{max(numbers, default=0) + 1:04d}.jsonl"
+def next_parts(folder: Path, *names: str) -> list[Path]:
+    """NAME-0001.jsonl for each name, or the number after the highest of any of them; torn tails of earlier parts are cut."""
+    there = [
+        p for name in names for p in folder.glob(f"{name}-*.jsonl") if re.fullmatch(r"\d+", p.stem[len(name) + 1 :])
+    ]
+    newest = max((int(p.stem.rsplit("-", 1)[1]) for p in there), default=0)
+    for path in there:
+        if int(path.stem.rsplit("-", 1)[1]) == newest:
+            cut_torn_tail(path)
+    return [folder / f"{name}-{newest + 1:04d}.jsonl" for name in names]
 
 
 def _line_start(file: Any, end: int) -> int:

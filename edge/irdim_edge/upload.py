@@ -44,13 +44,12 @@ class Uploader:
         interval: float = 5.0,
         known_hosts: Path | None = None,
         identity: Path | None = None,
-        stopping: threading.Event | None = None,
     ) -> None:
-        """interval: seconds between looks at the spool; `stopping` ends it at the next file."""
+        """interval: seconds between looks at the spool."""
         self.spool, self.url, self.interval = spool, url, interval
         self.state = UploadState()
         self._keys = {"known_hosts": known_hosts, "identity": identity}
-        self._stopping = stopping or threading.Event()
+        self._stopping, self._finishing, self._wake = threading.Event(), threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._remote: tuple[Any, str] | None = None
 
@@ -89,14 +88,27 @@ class Uploader:
     def stop(self, wait: float = 0.5) -> None:
         """Ask the thread to end, and wait for it that long. What it was sending stays in the spool."""
         self._stopping.set()
+        self._wake.set()
         if self._thread is not None:
             self._thread.join(wait)
+
+    def finish(self, stopping: threading.Event) -> None:
+        """Let the thread try once more, and wait for it; no longer than until `stopping` is set."""
+        self._finishing.set()
+        self._wake.set()
+        while self._thread is not None and self._thread.is_alive() and not stopping.is_set():
+            self._thread.join(0.1)
+        self.stop()
 
     def _loop(self) -> None:
         pause = self.interval
         while not self._stopping.is_set():
-            pause = self.interval if self.try_once() else min(max(pause, 1.0) * 2, LONGEST_WAIT)
-            self._stopping.wait(pause if pause == self.interval else pause * random.uniform(0.7, 1.0))
+            last = self._finishing.is_set()
+            longer = min(max(pause, 1.0) * 2, LONGEST_WAIT)
+            pause = self.interval if self.try_once() else longer
+            if last:
+                return
+            self._wake.wait(pause * random.uniform(0.7, 1.0))
 
     def _upload(self, entry: Entry) -> int:
         try:

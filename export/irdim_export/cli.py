@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from irdim.command_line import run_command
-from irdim.errors import InputError
 from rich.console import Console
 from rich.table import Table
+
+from irdim.command_line import run_command
+from irdim.errors import InputError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

@@ -13,13 +13,12 @@ from irdim.errors import InputError
 from irdim.files import sha256
 from irdim.patches import Patches
 from irdim_calibration.select import DEFAULT_COUNT, choose_patches
-from irdim_train.runs import DESCRIPTION as RUN_DESCRIPTION
-from irdim_train.runs import load_model, read_run
-from irdim_train.staging import staged_folder
-
 from irdim_export.graph import OPSET, write_onnx
 from irdim_export.parity import score_side_by_side
 from irdim_export.quantise import check_form, quantise
+from irdim_train.runs import DESCRIPTION as RUN_DESCRIPTION
+from irdim_train.runs import load_model, read_run
+from irdim_train.staging import staged_folder
 
 
 def export(

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from irdim.differencing import INPUT_RANGE
-from irdim.errors import InputError
-from irdim_calibration.select import CalibrationSet
 from onnx import numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 
+from irdim.differencing import INPUT_RANGE
+from irdim.errors import InputError
+from irdim_calibration.select import CalibrationSet
 from irdim_export.graph import INPUT
 
 METHODS = {

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from irdim.differencing import InputSpec
-from irdim.patches import Patches
 from torch import Tensor
 
+from irdim.differencing import InputSpec
+from irdim.patches import Patches
 from irdim_train.inputs import network_input
 from irdim_train.targets import TargetMaps, target_maps
 

@@ -3,6 +3,7 @@
 import importlib
 
 import typer
+
 from irdim.command_line import run_command
 
 COMMANDS = {  # name on the command line: module
@@ -11,8 +12,6 @@ COMMANDS = {  # name on the command line: module
     "crop": "crop",
     "fit": "fit",
     "evaluate": "evaluate",
-    "ingest": "ingest",
-    "review": "review",
 }
 
 app = typer.Typer(

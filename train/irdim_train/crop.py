@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from irdim.boxes import LABELS, TARGET
 from irdim.dataset import Dataset, LabelledBox, Sequence
 from irdim.differencing import STACK, InputSpec, move_whole, noise_scale, planes, whole_pixels
@@ -13,7 +14,6 @@ from irdim.files import write_json
 from irdim.history import History, Stack
 from irdim.patches import BOXES, DESCRIPTION, FORMAT, SPLITS, TABLE, VERSION
 from irdim.sources import Frame
-
 from irdim_train.staging import staged_folder
 
 MARGIN = 2.0  # px; a target's centre lies at least this far inside its patch

@@ -1,6 +1,7 @@
 """Where training runs, and in which precision."""
 
 import torch
+
 from irdim.errors import InputError
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch import nn
+
 from irdim.boxes import Box, Detection
 from irdim.bundle import ModelCard
 from irdim.dataset import Dataset, Sequence
@@ -16,7 +18,6 @@ from irdim.grid import pad_to_stride
 from irdim.history import History, Stack
 from irdim.metrics import DEFAULT_RADIUS, CentreDistance
 from irdim.sources import Frame
-from torch import nn
 
 NORM_FRAMES = 48  # whole frames from which batch-norm statistics are taken
 

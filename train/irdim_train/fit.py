@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
+
 from irdim.bundle import ModelCard, Thresholds
 from irdim.dataset import Dataset
 from irdim.differencing import InputSpec
@@ -18,8 +20,6 @@ from irdim.errors import InputError
 from irdim.files import atomic_file, sha256, write_json
 from irdim.patches import DESCRIPTION as PATCHES_DESCRIPTION
 from irdim.patches import Patches
-from torch import nn
-
 from irdim_train.batches import BatchReader
 from irdim_train.devices import use_bfloat16
 from irdim_train.evaluate import evaluate, reestimate_batch_norm

@@ -1,8 +1,9 @@
 """The network's input on the training device: the same steps as irdim.differencing, on batches. Held against it within 1e-5 by the tests."""
 
 import torch
-from irdim.differencing import HIGH_PASS_RADIUS, KNEE, InputSpec
 from torch import Tensor
+
+from irdim.differencing import HIGH_PASS_RADIUS, KNEE, InputSpec
 
 
 def network_input(stacks: Tensor, spec: InputSpec, shifts: Tensor, sigma: Tensor) -> Tensor:

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from irdim.grid import CONFIDENCE, FIRST_CLASS
 from torch import Tensor
 from torch.nn import functional as F
 
+from irdim.grid import CONFIDENCE, FIRST_CLASS
 from irdim_train.targets import TargetMaps
 
 ONE_PIXEL = 1 / 8  # cells; where smooth L1 turns from square to straight

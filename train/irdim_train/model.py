@@ -1,9 +1,9 @@
 """Backbone and regression layer: the input map to the raw output map that irdim.grid decodes."""
 
 import torch
-from irdim.grid import CHANNELS, CONFIDENCE
 from torch import Tensor, nn
 
+from irdim.grid import CHANNELS, CONFIDENCE
 from irdim_train.backbones import build_backbone
 
 STRIDE = 8

@@ -5,7 +5,6 @@ from pathlib import Path
 from irdim.bundle import DESCRIPTION as BUNDLE_DESCRIPTION
 from irdim.bundle import Bundle, ModelCard
 from irdim.engines import Engine, open_engine
-
 from irdim_train.devices import choose_device
 from irdim_train.runs import load_model, read_run
 from irdim_train.torch_engine import TorchEngine

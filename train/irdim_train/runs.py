@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from irdim.bundle import ModelCard
 from irdim.errors import InputError
 from irdim.files import atomic_file, read_json
-
 from irdim_train.model import GridDetector
 
 FORMAT, VERSION = "irdim-run", 1

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
+
 from irdim.boxes import CLASSES, IGNORE, LABELS
 from irdim.grid import OFFSET
-from torch import Tensor
 
 NEAR = 0.25  # cells; a neighbour this near to a centre may answer for it too, so its confidence is not judged
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from irdim.errors import InputError
 from torch import nn
 
+from irdim.errors import InputError
 from irdim_train.backbones.darknet import darknet19
 
 BACKBONES: dict[str, Callable[[int, float], tuple[nn.Module, int]]] = {"darknet19": darknet19}

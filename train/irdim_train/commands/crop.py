@@ -37,7 +37,6 @@ def command(
     Example: irdim-train crop data --size 80 --frame-step 4 --out patches
     """
     from irdim.dataset import Dataset
-
     from irdim_train.crop import crop
 
     with Dataset.open(data) as dataset, progress_bar("crop") as bar:

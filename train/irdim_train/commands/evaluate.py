@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from irdim.errors import InputError
 from rich.console import Console
 from rich.table import Table
 
+from irdim.errors import InputError
 from irdim_train.commands.progress import progress_bar
 
 
@@ -39,7 +39,6 @@ def command(
     """
     from irdim.dataset import Dataset
     from irdim.metrics import DEFAULT_RADIUS
-
     from irdim_train.evaluate import evaluate, rescore
     from irdim_train.models import open_model
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from irdim.errors import InputError
 from rich.console import Console
 
+from irdim.errors import InputError
 from irdim_train.commands.progress import progress_bar
 
 
@@ -49,7 +49,6 @@ def command(
     Example: irdim-train fit patches --width 0.5 --minutes 10
     """
     from irdim.patches import Patches
-
     from irdim_train.devices import choose_device
     from irdim_train.fit import fit
     from irdim_train.runs import FitConfig, read_run
