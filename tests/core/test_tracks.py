@@ -65,6 +65,16 @@ def test_a_report_near_a_track_is_no_false_alarm():
     assert run(frames) == []
 
 
+def test_two_detections_of_one_target_miss_nothing_while_one_is_there():
+    def twice(t: int) -> list[Detection]:
+        x, y = 20 + 1.5 * t, 30 + 0.5 * t
+        return [seen(x, y), *([] if t in (8, 9, 14) else [seen(x + 4.5, y, 0.95)])]
+
+    assert run([twice(t) for t in range(20)]) == []
+    frames = [[] if t == 12 else twice(t) for t in range(20)]
+    assert [(v.kind, v.frame) for v in run(frames)] == [("missed", 12)]
+
+
 def test_the_first_and_the_last_frame_are_not_judged():
     frames = [[] for _ in range(12)]
     frames[0], frames[11] = [seen(5, 5)], [seen(50, 50)]

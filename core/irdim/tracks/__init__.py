@@ -5,7 +5,7 @@ The same code runs live on the edge and over recordings: the same detections giv
 Only `target` detections are linked, those of low score too; *reported* are those of at least `TrackerOptions.report`. Camera motion is taken out
 before anything is compared. The verdict on frame t is final at t + lag, and looks at t - lag .. t + lag:
 
-    missed        a confirmed track was reported before and after t, but not at t
+    missed        a confirmed track was reported before and after t, but at t nothing is near its place
     false_alarm   a reported detection whose track never was confirmed nor reported again, and near which nothing else was reported before or after
     still         once a track: it stands still on the sensor or moves with the background; proposed as an interference
 

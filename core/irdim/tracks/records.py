@@ -23,7 +23,7 @@ class TrackerOptions:
     max_turn: px/frame by which the velocity may change in one frame. Smaller: crossing targets are kept apart, manoeuvres are lost.
     noise: px; scatter of a detection's centre that is always allowed for.
     lag: frames before and after that a verdict looks at.
-    near: px; a report this near, before or after, keeps a single one from being a false alarm.
+    near: px; a report this near, before or after, keeps a single one from being a false alarm; on the frame itself, a target from being missed.
     still_frames, still_speed: a track of at least so many frames that moves less than this, px/frame, is `still`.
     keep: newest points a track holds; 0 for all.
     """
@@ -123,3 +123,7 @@ class Observed:
     frame: int
     reports: list[tuple[float, float]]
     offset: tuple[float, float]
+
+    def has_report(self, sx: float, sy: float, near: float) -> bool:
+        """Whether something was reported within `near` px of a place (camera motion taken out)."""
+        return any((x - sx) ** 2 + (y - sy) ** 2 <= near**2 for x, y in self.reports)

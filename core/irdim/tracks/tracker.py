@@ -9,7 +9,7 @@ from scipy.optimize import linear_sum_assignment
 from irdim.boxes import TARGET, Detection
 from irdim.errors import InputError
 from irdim.tracks.records import STILL, Observed, Point, Track, TrackerOptions, Verdict
-from irdim.tracks.verdicts import false_alarm, missed, stillness
+from irdim.tracks.verdicts import false_alarm, missed, stillness, without_doubles
 
 
 class Tracker:
@@ -141,7 +141,7 @@ class Tracker:
                     )
                     if verdict:
                         found.append(verdict)
-        return sorted(found, key=lambda v: (v.frame, -v.score))
+        return without_doubles(found, self.options.near)
 
     def _forget(self, frame: int) -> None:
         horizon = frame - 2 * self.options.lag

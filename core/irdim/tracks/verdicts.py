@@ -16,16 +16,17 @@ def missed(track: Track, at: Observed, around: list[Observed], options: TrackerO
     if not before or not after:
         return None
     one, other = before[-1], after[0]
-    score = (one.score + other.score) / 2 * len(window) / max(len(around), 1)
-    seen = f"reported {at.frame - one.frame} before and {other.frame - at.frame} after"
     if point:
-        place = (point.x, point.y, point.w, point.h)
-        reason = f"{seen}, here only {point.score:.2f}"
+        place, here = (point.x, point.y, point.w, point.h), f"here only {point.score:.2f}"
     else:
         place = _between(
             [p for p in window if p.frame < at.frame][-1], next(p for p in window if p.frame > at.frame), at
         )
-        reason = f"{seen}, nothing here"
+        here = "nothing here"
+    if at.has_report(place[0] - at.offset[0], place[1] - at.offset[1], options.near):
+        return None  # another track has it: two detections of one target
+    score = (one.score + other.score) / 2 * len(window) / max(len(around), 1)
+    reason = f"reported {at.frame - one.frame} before and {other.frame - at.frame} after, {here}"
     return Verdict(MISSED, at.frame, *place, score=min(score, 1.0), track_id=track.id, reason=reason)
 
 
@@ -39,8 +40,7 @@ def false_alarm(track: Track, at: Observed, around: list[Observed], options: Tra
         return None
     if not any(f.frame < at.frame for f in around) or not any(f.frame > at.frame for f in around):
         return None  # the stream began or broke here: nobody can say what was before or after
-    near = options.near**2
-    if any((x - point.sx) ** 2 + (y - point.sy) ** 2 <= near for f in around for x, y in f.reports):
+    if any(f.has_report(point.sx, point.sy, options.near) for f in around):
         return None
     score = point.score * (1 - len(weak) / options.confirm_hits)
     reason = f"reported once ({point.score:.2f}), nothing within {options.near:g} px in {len(around)} frames around"
@@ -80,3 +80,13 @@ def _between(one: Point, other: Point, at: Observed) -> tuple[float, float, floa
 
     x, y = mix(one.sx, other.sx) + at.offset[0], mix(one.sy, other.sy) + at.offset[1]
     return x, y, mix(one.w, other.w), mix(one.h, other.h)
+
+
+def without_doubles(verdicts: list[Verdict], near: float) -> list[Verdict]:
+    """By frame, best first; of two of a kind within `near` px on one frame the better stays."""
+    kept: list[Verdict] = []
+    for v in sorted(verdicts, key=lambda v: (v.frame, -v.score, v.track_id)):
+        same = (k for k in kept if k.frame == v.frame and k.kind == v.kind)
+        if not any((k.x - v.x) ** 2 + (k.y - v.y) ** 2 <= near**2 for k in same):
+            kept.append(v)
+    return kept

@@ -1,0 +1,252 @@
+"""irdim-edge: the command line beside the camera."""
+
+import json
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+
+from irdim.bundle import Bundle
+from irdim.command_line import run_command
+from irdim.errors import InputError
+from irdim.fieldlog import SUFFIX, FieldLog, read_log
+from irdim.files import atomic_file
+from irdim.remote import hide_password
+from irdim_edge import daemon
+from irdim_edge.config import commented_config, load_config
+from irdim_edge.status import Summary, read_status
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Find dim, small targets beside the camera, and send back what was probably missed or wrongly reported.",
+)
+ConfigFile = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="Configuration (TOML); irdim-edge config prints one.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+@app.command()
+def config(
+    bundle: Annotated[str | None, typer.Option(help="Bundle to run.")] = None,
+    source: Annotated[
+        list[str] | None, typer.Option(help="Recorded sequence, or folder of sequences; several.")
+    ] = None,
+    rate: Annotated[str | None, typer.Option(help="own or flat-out.")] = None,
+    out: Annotated[str | None, typer.Option(help="Folder of the output.")] = None,
+    upload: Annotated[str | None, typer.Option(help="fsspec URL that field logs go to.")] = None,
+    write: Annotated[Path | None, typer.Option(help="File to write it to, instead of printing it.")] = None,
+) -> None:
+    """Print a configuration with every key explained; options fill in their keys.
+
+    Example: irdim-edge config --bundle bundles/first --source recordings/night --write edge.toml
+    """
+    given = {"bundle": bundle, "camera.paths": source, "camera.rate": rate, "out": out, "upload.url": upload}
+    text = commented_config({key: value for key, value in given.items() if value})
+    if write is None:
+        print(text, end="")
+        return
+    if write.exists():
+        raise InputError(f"{write}: is there already; choose another name")
+    with atomic_file(write, "w") as file:
+        file.write(text)
+    load_config(write)
+    print(f"wrote {write}; next: irdim-edge run {write}")
+
+
+@app.command()
+def run(config: ConfigFile, as_json: AsJson = False) -> None:
+    """Replay the camera: detections and verdicts as JSON lines, suspects into the spool, the spool to the upload URL.
+
+    Ctrl-C or SIGTERM stops it cleanly; the next run goes on.
+
+    Example: irdim-edge run edge.toml
+    """
+    settings = load_config(config)
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    console = Console(stderr=True, highlight=False)
+    shown = not as_json and console.is_terminal
+    with console.status("starting") if shown else _Quiet() as line:
+        shown_at = 0.0
+
+        def show(s: Summary) -> None:
+            nonlocal shown_at
+            if shown and time.monotonic() - shown_at >= 0.25:
+                shown_at = time.monotonic()
+                rate = s.frames / max(s.seconds, 1e-9) if s.seconds >= 1 else 0
+                line.update(
+                    f"{s.source}  {s.frames} frames ({rate:.0f}/s)  {s.detections} detections  {s.tracks} tracks  "
+                    f"{sum(s.suspects.values())} suspects  {s.waiting} waiting  {s.uploaded} uploaded"
+                )
+
+        summary = daemon.run(settings, stopping, show)
+    if as_json:
+        print(json.dumps(summary.to_json()))
+        return
+    _print_rows(summary.rows())
+    print(f"{settings.out_path / summary.detections_file}")
+
+
+@app.command()
+def status(config: ConfigFile, as_json: AsJson = False) -> None:
+    """Say what a run is doing, or did last.
+
+    Example: irdim-edge status edge.toml
+    """
+    found = read_status(load_config(config).out_path)
+    if as_json:
+        print(json.dumps(found))
+        return
+    _print_rows([(key, _text(value)) for key, value in found.items() if key != "v"])
+
+
+@app.command()
+def upload(config: ConfigFile, as_json: AsJson = False) -> None:
+    """Upload what waits in the spool, once, most valuable first.
+
+    Example: irdim-edge upload edge.toml
+    """
+    settings = load_config(config)
+    spool = daemon.open_spool(settings)
+    uploader = daemon.make_uploader(settings, spool)
+    waiting = len(spool.entries())
+    done = uploader.try_once()
+    state, left = uploader.state, len(spool.entries())
+    if as_json:
+        print(json.dumps({**vars(state), "waiting": left}))
+    else:
+        print(f"{state.uploaded} of {waiting} uploaded to {hide_password(settings.upload.url)}, {left} wait")
+    if not done:
+        raise InputError(f"{state.last_error}; what is left stays in the spool")
+
+
+@app.command()
+def inspect(bundle: Annotated[Path, typer.Argument(help="Bundle (folder).")], as_json: AsJson = False) -> None:
+    """Check a bundle's digests and say what is in it.
+
+    Example: irdim-edge inspect bundles/first
+    """
+    found = Bundle.load(bundle)
+    if as_json:
+        print(json.dumps({"digest": found.digest, **found.description}))
+        return
+    card = found.card
+    rows = [
+        ("digest", found.digest),
+        ("backbone", f"{card.backbone}, width {card.width:g}, stride {card.stride}"),
+        (
+            "input",
+            f"{card.input.kind}, frame step {card.input.frame_step}{', registered' if card.input.register else ''}",
+        ),
+        ("history", f"{card.input.history} frames"),
+        ("interval", f"{card.interval:g} s" if card.interval else "not stated"),
+        ("thresholds", f"report {card.thresholds.report:.4f}, low {card.thresholds.low:.4f}"),
+    ]
+    for name in ("fp32", "int8"):
+        score = found.scores.get(name, {})
+        if "f1" in score:
+            rows.append(
+                (f"{name} F1", f"{score['f1']:.4f} ({score.get('protocol', '')}, {found.scores.get('split', '')})")
+            )
+    _print_rows(rows)
+
+
+@app.command()
+def logs(
+    path: Annotated[Path, typer.Argument(help="A field log, or a folder of them (a spool, a destination).")],
+    extract: Annotated[
+        Path | None, typer.Option(help="Folder to extract frames.npy and log.json of each into.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List field logs and verify each; exit code 2 where one is damaged.
+
+    Example: irdim-edge logs edge-out/spool --extract looked-at
+    """
+    if not path.exists():
+        raise InputError(f"{path}: there is no such field log or folder")
+    files = sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path]
+    table = Table(Column("log", overflow="fold"), "kind", "score", "place", "frames", "source", "kB")
+    listed: list[dict[str, Any]] = []
+    wrong: list[str] = []
+    for file in files:
+        try:
+            log = read_log(file)
+        except InputError as error:
+            wrong.append(str(error))
+            continue
+        v, size = log.description["verdict"], file.stat().st_size
+        listed.append({"path": str(file), "digest": log.digest, "bytes": size, **log.description})
+        where = f"{v['x']:.1f}, {v['y']:.1f} @ {v['frame']}"
+        shape = "x".join(map(str, log.frames.shape))
+        table.add_row(
+            file.name,
+            v["kind"],
+            f"{v['score']:.3f}",
+            where,
+            shape,
+            str(log.description.get("source", "")),
+            f"{size / 1000:.0f}",
+        )
+        if extract is not None:
+            _extract(log, extract / file.stem)
+    if as_json:
+        print(json.dumps({"logs": listed, "damaged": wrong}))
+    else:
+        Console(highlight=False).print(table)
+        for text in wrong:
+            print(f"damaged: {text}", file=sys.stderr)
+    if wrong:
+        raise InputError(f"{path}: {len(wrong)} of {len(files)} field logs are damaged")
+
+
+def main() -> None:
+    """Entry point of irdim-edge."""
+    run_command(app)
+
+
+class _Quiet:
+    """Stands in for the status line where nobody looks."""
+
+    def __enter__(self) -> "_Quiet":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def update(self, text: str) -> None:
+        pass
+
+
+def _print_rows(rows: list[tuple[str, str]]) -> None:
+    table = Table(show_header=False)
+    for _ in range(2):
+        table.add_column(overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False).print(table)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{n} {k}" for k, n in value.items()) or "0"
+    return str(value)
+
+
+def _extract(log: FieldLog, folder: Path) -> None:
+    import numpy as np
+
+    with atomic_file(folder / "frames.npy") as file:
+        np.save(file, log.frames, allow_pickle=False)
+    with atomic_file(folder / "log.json", "w") as file:
+        json.dump(log.description, file, indent=1)

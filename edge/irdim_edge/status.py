@@ -1,0 +1,126 @@
+"""What a run has done so far, in status.json and for people."""
+
+import contextlib
+import fcntl
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import IO, Any
+
+from irdim.errors import InputError
+from irdim.files import read_json, write_json
+
+FILE, LOCK = "status.json", "run.lock"
+
+
+@dataclass
+class Summary:
+    """Counts of one run. state: 'running', 'finished', 'stopped' (by a signal) or 'failed'."""
+
+    device: str = ""
+    camera: str = ""
+    bundle: str = ""
+    state: str = "running"
+    pid: int = field(default_factory=os.getpid)
+    started: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))
+    seconds: float = 0.0
+    source: str = ""
+    sources: int = 0
+    frames: int = 0
+    warming: Counter = field(default_factory=Counter)  # frames without a verdict of the detector, by reason
+    detections: int = 0
+    tracks: int = 0
+    verdicts: Counter = field(default_factory=Counter)
+    suspects: Counter = field(default_factory=Counter)
+    over_budget: Counter = field(default_factory=Counter)
+    uploaded: int = 0
+    upload_error: str = ""
+    waiting: int = 0
+    evicted: int = 0
+    recovered: dict[str, int] = field(default_factory=dict)
+    detections_file: str = ""
+    errors: int = 0
+    last_error: str = ""
+
+    @property
+    def frames_per_second(self) -> float:
+        return self.frames / self.seconds if self.seconds else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        return {"v": 1, **vars(self), "frames_per_second": round(self.frames_per_second, 2)}
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Name and value of each line that a person reads."""
+        return [
+            ("state", self.state),
+            ("frames", f"{self.frames} from {self.sources} sequences, {self.frames_per_second:.1f} a second"),
+            ("warming", _counts(self.warming)),
+            ("detections", str(self.detections)),
+            ("tracks confirmed", str(self.tracks)),
+            ("verdicts", _counts(self.verdicts)),
+            ("suspects logged", _counts(self.suspects)),
+            ("over the budget", _counts(self.over_budget)),
+            ("uploaded", f"{self.uploaded} ({self.upload_error})" if self.upload_error else str(self.uploaded)),
+            ("waiting in the spool", str(self.waiting)),
+            ("evicted", str(self.evicted)),
+            ("errors", f"{self.errors} ({self.last_error})" if self.last_error else str(self.errors)),
+        ]
+
+    def save(self, folder: Path) -> None:
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        write_json(folder / FILE, {**self.to_json(), "updated": now})
+
+
+def read_status(folder: Path) -> dict[str, Any]:
+    """status.json of an output folder; state is 'killed' where a run ended without saying so."""
+    status = read_json(folder / FILE, "status (has irdim-edge run with this configuration?)")
+    if not isinstance(status, dict) or status.get("v") != 1:
+        raise InputError(f"{folder / FILE}: not a status of this irdim")
+    if status.get("state") == "running" and not is_running(folder):
+        status["state"] = "killed"
+    return status
+
+
+@contextlib.contextmanager
+def only_run(folder: Path) -> Iterator[None]:
+    """Hold an output folder for this process. Raises InputError where another run holds it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("w")
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another folder for out") from None
+    with file:
+        if not _lock(file):
+            raise InputError(f"{folder}: another irdim-edge run writes here; stop it, or set another out")
+        yield
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a process holds the folder."""
+    try:
+        with (folder / LOCK).open("r") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _lock(file: IO[str]) -> bool:
+    for _ in range(5):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.1)  # irdim-edge status holds it for a moment
+        else:
+            return True
+    return False
+
+
+def _counts(counts: Counter) -> str:
+    return ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items())) or "0"
