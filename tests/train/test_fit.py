@@ -127,3 +127,27 @@ def test_weights_learnt_on_patches_run_on_whole_frames(width):
 def test_width_one_is_darknet_19_up_to_stride_8():
     convolutions = [m for m in GridDetector("darknet19", 3, 1.0).backbone if isinstance(m, torch.nn.Conv2d)]
     assert [c.out_channels for c in convolutions] == [32, 64, 128, 64, 128, 256, 128, 256]
+
+
+def test_ctrl_c_keeps_a_checkpoint_that_goes_on(small_patches, tmp_path):
+    """The real command, a real SIGINT; then the same command again, to the end."""
+    from pathlib import Path
+
+    command = [
+        str(Path(sys.executable).parent / "irdim-train"),
+        "fit",
+        str(small_patches),
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    command += ["--width", "0.125", "--batch", "16", "--epochs", "200"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    for line in process.stderr:
+        if "step" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    rest = process.stderr.read()
+    assert process.wait() == 130
+    assert "Traceback" not in rest
+    saved = load_tensors(tmp_path / "run" / "checkpoint.pt")
+    assert 0 < saved["step"] < saved["total"]

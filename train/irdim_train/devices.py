@@ -1,5 +1,7 @@
 """Where training runs, and in which precision."""
 
+from functools import lru_cache
+
 import torch
 
 from irdim.errors import InputError
@@ -17,6 +19,7 @@ def choose_device(name: str = "auto") -> torch.device:
         raise InputError(f"device '{name}' is not known; use cpu, cuda or cuda:1") from None
 
 
+@lru_cache(maxsize=4)
 def use_bfloat16(device: torch.device) -> bool:
     """bfloat16 where the hardware multiplies in it; on other processors it is emulated, and slower than float32."""
     if device.type == "cuda":

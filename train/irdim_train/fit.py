@@ -1,10 +1,13 @@
 """Train a network on patches: steps in a seeded order, checkpoints that resume exactly, thresholds chosen on whole validation frames."""
 
+import contextlib
 import dataclasses
 import json
 import math
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,7 @@ from irdim.errors import InputError
 from irdim.files import atomic_file, sha256, write_json
 from irdim.patches import DESCRIPTION as PATCHES_DESCRIPTION
 from irdim.patches import Patches
-from irdim_train.batches import BatchReader
+from irdim_train.batches import Batch, BatchReader
 from irdim_train.devices import use_bfloat16
 from irdim_train.evaluate import evaluate, reestimate_batch_norm
 from irdim_train.loss import paper_loss
@@ -167,52 +170,79 @@ def _train(
 ) -> None:
     each = max(len(reader.rows) // config.batch, 1)
     total = state.total or (max(round(config.epochs * each), 1) if config.minutes is None else 0)
-    begun = saved = time.monotonic() - state.seconds
-    amp = use_bfloat16(device)
-    losses: list[torch.Tensor] = []
+    begun, saved = time.monotonic() - state.seconds, time.monotonic()
+    losses: list[float] = []
     state.model.train()
-    while not total or state.step < total:
-        stop = total or TIMED
-        for batch in reader.steps(config.batch, config.seed, state.step, stop, config.augment):
-            for group in state.optimiser.param_groups:
-                group["lr"] = config.learning_rate * _rate(state.step, total or 20 * TIMED)
-            with torch.autocast(device.type, torch.bfloat16, enabled=amp):
-                output = state.model(batch.image)
-            loss = paper_loss(output, batch.targets).total(config.a, config.b)
-            if not torch.isfinite(loss):
-                raise InputError(
-                    f"step {state.step}: the loss is not finite (patches {batch.rows[0]} to {batch.rows[-1]}); the last good checkpoint is "
-                    f"{out / CHECKPOINT}; begin again with a lower --learning-rate"
-                )
-            state.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(state.model.parameters(), GRADIENT_NORM)
-            state.optimiser.step()
-            state.step += 1
-            _follow(state.average, state.model, config.ema, state.step)
-            losses.append(loss.detach())
-            now = time.monotonic()
-            state.seconds = now - begun
-            if state.step % each == 0 or state.step == total:
-                mean = float(torch.stack(losses).mean())
-                rate = state.optimiser.param_groups[0]["lr"]
-                state.course.append(
-                    {
-                        "epoch": round(state.step / each, 3),
-                        "step": state.step,
-                        "loss": mean,
-                        "lr": rate,
-                        "seconds": round(state.seconds, 2),
-                    }
-                )
-                losses.clear()
-            if total and (now - saved > CHECKPOINT_SECONDS or state.step == total):
-                state.total, saved = total, now
-                _save(state, out)
-            progress(state.step, total, float(loss.detach()))
-        if not total:
-            assert config.minutes is not None
-            total = max(TIMED + 1, round(config.minutes * 60 / (state.seconds / TIMED)))
+    with _ctrl_c_after_the_step() as asked_to_stop:
+        while not total or state.step < total:
+            for batch in reader.steps(config.batch, config.seed, state.step, total or TIMED, config.augment):
+                rate = config.learning_rate * _rate(state.step, total or 20 * TIMED)
+                losses.append(_step(state, batch, rate, config, device, out))
+                now = time.monotonic()
+                state.seconds = now - begun
+                if state.step % each == 0 or state.step == total:
+                    state.course.append(
+                        {
+                            "epoch": round(state.step / each, 3),
+                            "step": state.step,
+                            "loss": sum(losses) / len(losses),
+                            "lr": rate,
+                            "seconds": round(state.seconds, 2),
+                        }
+                    )
+                    losses.clear()
+                stopping = asked_to_stop()
+                if total and (now - saved > CHECKPOINT_SECONDS or state.step == total or stopping):
+                    state.total, saved = total, now
+                    _save(state, out)
+                progress(state.step, total, losses[-1] if losses else state.course[-1]["loss"])
+                if stopping:
+                    raise KeyboardInterrupt
+            if not total:
+                assert config.minutes is not None
+                total = max(TIMED + 1, round(config.minutes * 60 / (state.seconds / TIMED)))
+
+
+def _step(state: FitState, batch: Batch, rate: float, config: FitConfig, device: torch.device, out: Path) -> float:
+    """One step of the optimiser at a learning rate; returns the loss."""
+    for group in state.optimiser.param_groups:
+        group["lr"] = rate
+    with torch.autocast(device.type, torch.bfloat16, enabled=use_bfloat16(device)):
+        output = state.model(batch.image)
+    total = paper_loss(output, batch.targets).total(config.a, config.b)
+    loss = float(total.detach())
+    if not math.isfinite(loss):
+        raise InputError(
+            f"step {state.step}: the loss is not finite (patches {batch.rows[0]} to {batch.rows[-1]}); the last good checkpoint is "
+            f"{out / CHECKPOINT}; begin again with a lower --learning-rate"
+        )
+    state.optimiser.zero_grad(set_to_none=True)
+    total.backward()
+    nn.utils.clip_grad_norm_(state.model.parameters(), GRADIENT_NORM)
+    state.optimiser.step()
+    state.step += 1
+    _follow(state.average, state.model, config.ema, state.step)
+    return loss
+
+
+@contextlib.contextmanager
+def _ctrl_c_after_the_step() -> Iterator[Callable[[], bool]]:
+    """Lets a step end before Ctrl-C stops the training, so that the checkpoint is a whole one; a second Ctrl-C stops at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def remember(number: int, frame: Any) -> None:
+        asked.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, remember)
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _rate(step: int, total: int) -> float:
