@@ -12,6 +12,8 @@ COMMANDS = {  # name on the command line: module
     "crop": "crop",
     "fit": "fit",
     "evaluate": "evaluate",
+    "ingest": "ingest",
+    "review": "review",
 }
 
 app = typer.Typer(

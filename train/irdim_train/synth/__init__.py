@@ -1,0 +1,7 @@
+"""Generated sequences whose truth is known: clouds, a moving camera, dim targets, a noisy sensor. Seeded, bit for bit repeatable."""
+
+from irdim_train.synth.options import SynthOptions
+from irdim_train.synth.sequence import Synthetic, generate
+from irdim_train.synth.write import write_sequences
+
+__all__ = ["SynthOptions", "Synthetic", "generate", "write_sequences"]
