@@ -113,7 +113,7 @@ def pack_log(suspect: Suspect) -> tuple[str, bytes]:
     np.save(array, pixels, allow_pickle=False)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as file:
-        text = json.dumps(description, allow_nan=False, indent=1).encode()
+        text = json.dumps(description, allow_nan=False).encode()
         for name, data in ((DESCRIPTION, text), (FRAMES, array.getvalue())):
             file.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED)
     data = packed.getvalue()

@@ -42,7 +42,11 @@ class Cutter:
         x, y = min(max(verdict.x, 0.0), float(width)), min(max(verdict.y, 0.0), float(height))
         (top, rows), (left, columns) = _window(y, height, self.crop), _window(x, width, self.crop)
         found = [(s.frame.index, d) for s in steps for d in s.detections]
-        points = [] if track is None else [[p.frame, p.x, p.y, p.score] for p in track.points]
+        points = (
+            []
+            if track is None
+            else [[p.frame, p.x, p.y, p.score] for p in track.points if p.frame >= steps[0].frame.index]
+        )
         return Suspect(
             verdict={**verdict_json(verdict), "x": x, "y": y},
             frames=np.stack([s.frame.pixels[top : top + rows, left : left + columns] for s in steps]),

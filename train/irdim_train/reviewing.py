@@ -12,6 +12,7 @@ from irdim.files import atomic_file
 
 VIEW, ZOOM, GAP = 48, 6, 6  # px of the frame that a panel shows; screen px of each; screen px between panels
 STEP = 3  # frames between the panels before, at and after
+OUTSIDE = 20  # grey of what lies beyond the frame
 CONTRAST = (1.0, 99.7)  # percentiles of the place that become black and white
 
 
@@ -35,10 +36,10 @@ def panels(data: Dataset, item: QueueItem, sequence: Sequence, view: int = VIEW)
     frames = data.frames(sequence)
     picks = [max(item.frame - STEP, 0), item.frame, min(item.frame + STEP, sequence.length - 1)]
     cuts = [_cut(frames[i], item, view) for i in picks]
-    low, high = np.percentile(cuts[1], CONTRAST)
+    low, high = np.nanpercentile(cuts[1], CONTRAST)
     difference = cuts[1] - cuts[0]
-    difference -= np.median(difference)
-    reach = max(float(np.percentile(np.abs(difference), 99.7)), 1.0)
+    difference -= np.nanmedian(difference)
+    reach = max(float(np.nanpercentile(np.abs(difference), 99.7)), 1.0)
     return [*(_grey(c, low, high) for c in cuts), _grey(difference, -reach, reach)]
 
 
@@ -96,12 +97,15 @@ def _corner(item: QueueItem, view: int) -> tuple[int, int]:
 
 
 def _cut(frame: np.ndarray, item: QueueItem, view: int) -> np.ndarray:
-    """(view, view) float32 around the item; beyond the frame its border is repeated."""
+    """(view, view) float32 around the item; NaN beyond the frame."""
     top, left = _corner(item, view)
-    rows = np.clip(np.arange(top, top + view), 0, frame.shape[0] - 1)
-    columns = np.clip(np.arange(left, left + view), 0, frame.shape[1] - 1)
-    return frame[np.ix_(rows, columns)].astype(np.float32)
+    height, width = frame.shape
+    cut = np.full((view, view), np.nan, np.float32)
+    rows, columns = slice(max(top, 0), min(top + view, height)), slice(max(left, 0), min(left + view, width))
+    cut[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = frame[rows, columns]
+    return cut
 
 
 def _grey(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    return (np.clip((values - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
+    grey = np.clip((values - low) / max(high - low, 1e-6), 0, 1) * 255
+    return np.where(np.isnan(grey), OUTSIDE, grey).astype(np.uint8)

@@ -1,7 +1,5 @@
 """What a track says about a frame that it looks back on. Definitions and scores: see irdim.tracks."""
 
-import numpy as np
-
 from irdim.tracks.records import FALSE_ALARM, MISSED, Observed, Point, Track, TrackerOptions, Verdict
 
 
@@ -64,11 +62,13 @@ def stillness(track: Track, options: TrackerOptions) -> str:
 
 def _wanders(places: list[tuple[float, float]]) -> float:
     """px between the mean places of the first and the last third, or half the extent (5 to 95 %) where that is more."""
-    at = np.array(places)
-    third = max(len(at) // 3, 1)
-    drift = float(np.hypot(*(at[-third:].mean(0) - at[:third].mean(0))))
-    extent = float(np.max(np.percentile(at, 95, axis=0) - np.percentile(at, 5, axis=0)))
-    return max(drift, extent / 2)
+    n, third = len(places), max(len(places) // 3, 1)
+    drift, extent = 0.0, 0.0
+    for along in zip(*places, strict=True):  # x, then y; plain Python: many short tracks are judged on each frame
+        drift += ((sum(along[-third:]) - sum(along[:third])) / third) ** 2
+        ranked = sorted(along)
+        extent = max(extent, ranked[n - 1 - n // 20] - ranked[n // 20])
+    return float(max(drift**0.5, extent / 2))
 
 
 def _between(one: Point, other: Point, at: Observed) -> tuple[float, float, float, float]:
