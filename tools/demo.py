@@ -110,6 +110,8 @@ def demo(
     depot = DEMO / "depot"
     loop.note(f"{len(list(depot.glob('*.irlog')))} field logs in {depot}")
     loop.call("irdim-train", "ingest", f"file://{depot.resolve()}", "--data", data)
+    with Dataset.open(data) as opened:
+        loop.note(f"{len(opened.queue_items('open'))} new sequences, each with a question")
     items = json.loads(loop.call("irdim-train", "review", data, "--json", "--picture", DEMO / "items"))
     loop.note(f"{len(items)} questions wait for a decision: irdim-train review {data}")
 

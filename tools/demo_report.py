@@ -83,7 +83,7 @@ def _inputs(data: Dataset, bundle: Bundle, split: str) -> list[Figure]:
     return [
         picture(
             side_by_side(shown),
-            f"{sequence.name}, frame {index}: newest frame, then differences with older and older ones, right to left",
+            f"{sequence.name}, frame {index}: the newest frame, then its differences, the longest back first",
         )
     ]
 
@@ -91,10 +91,10 @@ def _inputs(data: Dataset, bundle: Bundle, split: str) -> list[Figure]:
 def _loss(course: Path) -> Figure:
     rows = [json.loads(line) for line in course.read_text().splitlines()]
     figure, axes = pyplot.subplots(figsize=(7, 3))
-    axes.plot([r["epoch"] for r in rows], [r["loss"] for r in rows], marker="o", markersize=3)
-    axes.set(xlabel="epoch", ylabel="loss (Eq. 2)", ylim=(0, None))
+    axes.plot([r["step"] for r in rows], [r["loss"] for r in rows], marker="o", markersize=3)
+    axes.set(xlabel="step", ylabel="loss (Eq. 2)", ylim=(0, None))
     axes.grid(alpha=0.3)
-    return plot(figure, "Mean training loss of each epoch")
+    return plot(figure, "Mean training loss, epoch by epoch")
 
 
 def _parity(bundle: Bundle) -> Table:
