@@ -9,6 +9,7 @@ from scipy.special import ndtri
 
 FLOOR = 0.5  # counts; below half a count a difference is all rounding
 QUARTILE = 0.67448975  # z of the upper quartile of a normal
+SAMPLE = 8192  # values from which the histogram's place and width are taken
 SHEPPARD = 1 / 12  # variance that rounding to whole counts adds
 
 
@@ -22,33 +23,20 @@ def noise_sigma(image: np.ndarray, roundings: int = 1) -> float:
     values = np.asarray(image).ravel()
     if values.size == 0:
         return FLOOR
-    values = values.astype(np.float64) if values.dtype.kind == "f" else values.astype(np.int64)
-    spread = _quartile_spread(values)
-    if spread > 64:  # bins of one count gain nothing here, and a histogram over a huge range costs memory
-        return max(spread / (2 * QUARTILE), FLOOR)
-    counts, lowest = _histogram(values, spread)
-    sigma = _probit_sigma(counts, lowest)
+    sample = values[:: values.size // SAMPLE | 1].astype(np.float64)
+    low, centre, high = np.quantile(sample, (0.25, 0.5, 0.75))  # roughly; the histogram is of all values
+    width = max(1.0, (high - low) / 64)
+    reach = int(np.ceil(4 * (high - low) / width)) + 8
+    bins = np.rint((values - np.float32(np.rint(centre))) / np.float32(width))
+    counts = np.bincount(np.clip(bins, -reach, reach).astype(np.int64) + reach, minlength=2 * reach + 1)
+    sigma = width * _probit_sigma(counts)
     return max(float(np.sqrt(max(sigma**2 - (roundings - 1) * SHEPPARD, 0.0))), FLOOR)
 
 
-def _quartile_spread(values: np.ndarray) -> float:
-    n = values.size
-    part = np.partition(values, [n // 4, (3 * n) // 4])
-    return float(part[(3 * n) // 4]) - float(part[n // 4])
-
-
-def _histogram(values: np.ndarray, spread: float) -> tuple[np.ndarray, int]:
-    """Counts per whole number around the median; the tails are gathered in the outer bins."""
-    centre = round(float(np.median(values)))
-    reach = int(np.ceil(4 * spread)) + 8
-    bins = np.clip(np.rint(values) - centre, -reach, reach).astype(np.int64) + reach
-    return np.bincount(bins, minlength=2 * reach + 1), centre - reach
-
-
-def _probit_sigma(counts: np.ndarray, lowest: int) -> float:
-    """Sigma from the edges (lowest + i + 0.5) whose cumulative share brackets each quartile."""
+def _probit_sigma(counts: np.ndarray) -> float:
+    """Sigma, in bins, from the edges between bins whose cumulative share brackets each quartile."""
     cumulative = np.cumsum(counts)[:-1] / counts.sum()
-    edges = lowest + np.arange(cumulative.size) + 0.5
+    edges = np.arange(cumulative.size, dtype=np.float64)
     inside = (cumulative > 0) & (cumulative < 1)
     if inside.sum() < 2:  # everything lies in one or two bins: no slope to read
         return 0.0

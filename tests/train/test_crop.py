@@ -134,3 +134,18 @@ def test_interference_boxes_travel_as_what_they_are(tmp_path):
         data.add_box(data.sequence("seq0"), 20, Box(50, 50, 4, 4, "interference"), who="tests", why="flicker")
         crop(data, tmp_path / "p", size=80, frame_step=1, register=False)
     assert set(Patches.open(tmp_path / "p").boxes["label"]) == {0, 1}
+
+
+def test_a_region_to_ignore_reaches_into_every_patch_that_it_overlaps(tmp_path):
+    make_data(tmp_path / "data", 3)
+    with Dataset.open(tmp_path / "data") as data:
+        for frame in range(40):
+            data.add_box(data.sequence("seq0"), frame, Box(60, 48, 120, 96, "ignore"), who="tests", why="undecided")
+        crop(data, tmp_path / "p", size=32, frame_step=1, register=False)
+    patches = Patches.open(tmp_path / "p")
+    cut_from_it = np.flatnonzero(patches.table["sequence"] == patches.table["sequence"][0])
+    ignored = patches.boxes["patch"][patches.boxes["label"] == 2]
+    assert set(cut_from_it) == set(ignored)
+    assert set(ignored) <= set(
+        patches.boxes["patch"][patches.boxes["label"] == 0]
+    )  # no background where nothing can be learnt

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from irdim.boxes import LABELS, TARGET
+from irdim.boxes import IGNORE, LABELS, TARGET
 from irdim.dataset import Dataset, LabelledBox, Sequence
 from irdim.differencing import STACK, InputSpec, move_whole, noise_scale, planes, whole_pixels
 from irdim.errors import InputError
@@ -16,6 +16,7 @@ from irdim.patches import BOXES, DESCRIPTION, FORMAT, SPLITS, TABLE, VERSION
 from irdim.sources import Frame
 from irdim_train.staging import staged_folder
 
+APART = 8  # px; a background patch keeps this far from targets
 MARGIN = 2.0  # px; a target's centre lies at least this far inside its patch
 
 
@@ -120,8 +121,14 @@ def _cuts(data: Dataset, sequence: Sequence, spec: InputSpec, size: int, backgro
         for top, left in places:
             cut = row.copy()
             cut["top"], cut["left"] = top, left
-            inside = [(b, b.x - left, b.y - top) for b in here if 0 <= b.x - left < size and 0 <= b.y - top < size]
+            inside = [(b, b.x - left, b.y - top) for b in here if _belongs(b, top, left, size)]
             yield cut, aligned[:, top : top + size, left : left + size], inside
+
+
+def _belongs(box: LabelledBox, top: int, left: int, size: int) -> bool:
+    """A target belongs to the patches that hold its centre, a region to ignore to all that it reaches into."""
+    reach_x, reach_y = (box.w / 2, box.h / 2) if box.label == IGNORE else (0.0, 0.0)
+    return -reach_x <= box.x - left < size + reach_x and -reach_y <= box.y - top < size + reach_y
 
 
 def _frame_row(sequence: Sequence, index: int, stack: Stack, spec: InputSpec) -> np.ndarray:
@@ -149,11 +156,14 @@ def _around(box: LabelledBox, size: int, sequence: Sequence, rng: np.random.Gene
 def _away_from(
     boxes: list[LabelledBox], size: int, sequence: Sequence, rng: np.random.Generator
 ) -> tuple[int, int] | None:
-    """Top and left of a patch without a target's centre in or near it, or None where ten tries find none."""
+    """Top and left of a patch without a target in or near it and clear of what is to be ignored, or None where ten tries find none."""
     for _ in range(10):
         top = int(rng.integers(0, sequence.height - size + 1))
         left = int(rng.integers(0, sequence.width - size + 1))
-        if not any(b.label == TARGET and -8 <= b.x - left < size + 8 and -8 <= b.y - top < size + 8 for b in boxes):
+        near = any(
+            _belongs(b, top - APART, left - APART, size + 2 * APART) for b in boxes if b.label in (TARGET, IGNORE)
+        )
+        if not near:
             return top, left
     return None
 

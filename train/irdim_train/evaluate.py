@@ -1,6 +1,8 @@
 """Score a network on whole frames of a data set, through the very detector that the edge runs."""
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +21,7 @@ from irdim.history import History, Stack
 from irdim.metrics import DEFAULT_RADIUS, CentreDistance
 from irdim.sources import Frame
 
+MOST_THREADS = 8  # sequences that are run at a time
 NORM_FRAMES = 48  # whole frames from which batch-norm statistics are taken
 
 
@@ -52,21 +55,31 @@ def evaluate(
             f"{data.path}: no sequences in split '{split}'; choose another --split or import with --{split} GLOB"
         )
     result = Evaluation(CentreDistance(radius))
-    for sequence in sequences:
-        detector = Detector(card, engine)
-        own = result.per_sequence[sequence.name] = CentreDistance(radius)
-        frames, times, labels = data.frames(sequence), data.times(sequence), data.boxes(sequence)
-        for index in range(sequence.length):
-            step = detector.push(Frame(index, float(times[index]), frames[index]))
-            if step.status != "ok":
-                result.warming += 1
-                continue
-            boxes: list[Box] = list(labels.get(index, []))
-            for metric in (result.metric, own):
-                metric.update(step.detections, boxes, frames[index].shape)
-            result.detections[sequence.name, index] = step.detections
-        progress(sequence, sequence.length)
+    with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), MOST_THREADS)) as threads:
+        for sequence, steps in zip(
+            sequences, threads.map(lambda s: _detect(card, engine, data, s), sequences), strict=True
+        ):
+            own = result.per_sequence[sequence.name] = CentreDistance(radius)
+            labels = data.boxes(sequence)
+            for index, found in enumerate(steps):
+                if found is None:
+                    result.warming += 1
+                    continue
+                boxes: list[Box] = list(labels.get(index, []))
+                for metric in (result.metric, own):
+                    metric.update(found, boxes, (sequence.height, sequence.width))
+                result.detections[sequence.name, index] = found
+            progress(sequence, sequence.length)
     return result
+
+
+def _detect(card: ModelCard, engine: Engine, data: Dataset, sequence: Sequence) -> list[list[Detection] | None]:
+    """What a detector gives for each frame of a sequence; None for a frame without full history."""
+    detector = Detector(card, engine)
+    with Dataset.open(data.path) as own:  # a connection belongs to its thread
+        frames, times = own.frames(sequence), own.times(sequence)
+        steps = (detector.push(Frame(i, float(times[i]), frames[i])) for i in range(sequence.length))
+        return [step.detections if step.status == "ok" else None for step in steps]
 
 
 def rescore(result: Evaluation, data: Dataset, split: str, radius: float) -> CentreDistance:
