@@ -29,29 +29,30 @@ def decode(
     values = output[:, rows, columns].astype(np.float64)
     x = (columns + np.clip(values[X], *OFFSET)) * stride
     y = (rows + np.clip(values[Y], *OFFSET)) * stride
-    size = np.exp(np.clip(values[[W, H]], -6, 6)) * stride
-    found = score[rows, columns]
+    inside = np.ones(len(rows), bool)
     if shape is not None:
         inside = (x >= 0) & (y >= 0) & (x <= shape[1]) & (y <= shape[0])
-        x, y, size, found, rows, columns = (
-            x[inside],
-            y[inside],
-            size[:, inside],
-            found[inside],
-            rows[inside],
-            columns[inside],
-        )
+    best = np.flatnonzero(inside)[np.argsort(-score[rows, columns][inside], kind="stable")]
+    kept = best[_apart(x[best], y[best], apart)]
+    w, h = np.exp(np.clip(values[[W, H]][:, kept], -6, 6)) * stride
+    found, labels = score[rows, columns][kept], which[rows, columns][kept]
+    return [
+        Detection(float(x[i]), float(y[i]), float(w[n]), float(h[n]), float(found[n]), CLASSES[labels[n]])
+        for n, i in enumerate(kept)
+    ]
+
+
+def _apart(x: np.ndarray, y: np.ndarray, apart: float) -> list[int]:
+    """Indices of the first MOST places, in order, that lie at least `apart` from every one kept before them."""
     kept: list[int] = []
-    for i in np.argsort(-found, kind="stable"):
-        if all((x[i] - x[j]) ** 2 + (y[i] - y[j]) ** 2 >= apart**2 for j in kept):
-            kept.append(int(i))
+    free = np.ones(len(x), bool)
+    for i in range(len(x)):
+        if free[i]:
+            kept.append(i)
             if len(kept) == MOST:
                 break
-    labels = which[rows, columns]
-    return [
-        Detection(float(x[i]), float(y[i]), float(size[0, i]), float(size[1, i]), float(found[i]), CLASSES[labels[i]])
-        for i in kept
-    ]
+            free &= (x - x[i]) ** 2 + (y - y[i]) ** 2 >= apart**2
+    return kept
 
 
 def pad_to_stride(image: np.ndarray, stride: int) -> np.ndarray:
