@@ -18,8 +18,9 @@ from irdim.command_line import run_command
 from irdim.dataset import Dataset
 from irdim.errors import InputError
 
-DEMO = Path("demo")
+DEMO = Path(__file__).resolve().parents[1] / "demo"
 BIN = Path(sys.executable).parent
+GENERATED = ("--frames", 48, "--size", "160x128", "--snr", 6, "--speed", 1, "--polarity", "hot")
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -67,6 +68,8 @@ def demo(
     """Turn the whole loop once, from sequences to the next questions for a reviewer."""
     if source is not None and not source.exists():
         raise InputError(f"{source}: there is no such file or folder; give SOURCE=path of your recordings")
+    if source is not None and source.resolve().is_relative_to(DEMO):
+        raise InputError(f"{source}: lies in the demo's own folder, which every run empties; copy it elsewhere")
     if DEMO.exists():
         shutil.rmtree(DEMO)
     DEMO.mkdir()
@@ -101,7 +104,7 @@ def demo(
     scores = _read(bundle / "bundle.json")["scores"]
     loop.note(f"F1 of FP32 {scores['fp32']['f1']:.3f}, of INT8 {scores['int8']['f1']:.3f}")
 
-    config = _edge_config(data, split, bundle)
+    config = _edge_config(_camera(loop, data, generated=source is None), bundle)
     summary = json.loads(loop.call("irdim-edge", "run", config, "--json"))
     loop.note(
         f"{summary['frames']} frames, {summary['detections']} detections, {sum(summary['suspects'].values())} suspects"
@@ -109,7 +112,7 @@ def demo(
     loop.call("irdim-edge", "upload", config)
     depot = DEMO / "depot"
     loop.note(f"{len(list(depot.glob('*.irlog')))} field logs in {depot}")
-    loop.call("irdim-train", "ingest", f"file://{depot.resolve()}", "--data", data)
+    loop.call("irdim-train", "ingest", f"file://{depot}", "--data", data)
     with Dataset.open(data) as opened:
         loop.note(f"{len(opened.queue_items('open'))} new sequences, each with a question")
     items = json.loads(loop.call("irdim-train", "review", data, "--json", "--picture", DEMO / "items"))
@@ -161,22 +164,32 @@ def _split_to_show(data: Path) -> str:
         return next(s for s in ("test", "val", "train") if opened.sequences(s))
 
 
-def _edge_config(data: Path, split: str, bundle: Path) -> Path:
-    """A daemon that replays the sequences of a split, as fast as it can."""
-    with Dataset.open(data) as opened:
-        paths = [str((data / "frames" / f"{s.name}.npy").resolve()) for s in opened.sequences(split)]
+def _camera(loop: Loop, data: Path, generated: bool) -> list[Path]:
+    """What the daemon sees: newly generated sequences, or the first two training ones of the user's. Never a test sequence: what the daemon
+    sends back is trained on."""
+    if not generated:
+        with Dataset.open(data) as opened:
+            return [data / "frames" / f"{s.name}.npy" for s in opened.sequences("train")[:2]]
+    out = DEMO / "field"
+    loop.call("irdim-train", "synth", out, "--sequences", 2, *GENERATED, "--seed", 2)
+    loop.note("2 sequences that nobody has seen, for the camera")
+    return sorted(out.iterdir())
+
+
+def _edge_config(paths: list[Path], bundle: Path) -> Path:
+    """A daemon that replays these sequences as fast as it can."""
     config = DEMO / "edge.toml"
     config.write_text(
         f"""device = "demo"
-bundle = {json.dumps(str(bundle.resolve()))}
+bundle = {json.dumps(str(bundle))}
 out = "edge"
 
 [camera]
-paths = {json.dumps(paths)}
+paths = {json.dumps([str(p) for p in paths])}
 rate = "flat-out"
 
 [upload]
-url = {json.dumps(f"file://{(DEMO / 'depot').resolve()}")}
+url = {json.dumps(f"file://{DEMO / 'depot'}")}
 """
     )
     return config

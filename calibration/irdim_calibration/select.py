@@ -27,6 +27,8 @@ def choose_patches(patches: Patches, spec: InputSpec, count: int = DEFAULT_COUNT
     """Half of the patches hold targets, half background; each half is spread evenly over its range of peak strength (the strongest value
     of the newest input channel), so that faint and saturated ones are both there. Raises InputError where there are fewer than LEAST."""
     train = patches.rows("train")
+    if count < LEAST:
+        raise InputError(f"{count} calibration patches: at least {LEAST}, or the ranges are left by the next frame")
     if len(train) < LEAST:
         raise InputError(
             f"{patches.path}: {len(train)} training patches; calibration needs {LEAST} at least, crop more"

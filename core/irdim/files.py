@@ -53,6 +53,8 @@ def read_json(path: Path, what: str) -> Any:
         return json.loads(Path(path).read_text())
     except FileNotFoundError:
         raise InputError(f"{path}: there is no {what} here") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); name the folder that holds the {what}") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path}: not a readable {what} ({error})") from None
 

@@ -71,6 +71,11 @@ class CentreDistance:
         self._targets = self._frames = self._pixels = 0
 
     @property
+    def targets(self) -> int:
+        """Labelled targets seen so far."""
+        return self._targets
+
+    @property
     def protocol(self) -> str:
         return f"centre-{self.radius:g}px"
 

@@ -60,7 +60,11 @@ class Patches:
         """Raises InputError where it is missing, of another version, or its parts do not fit together."""
         path = Path(path)
         description = read_json(path / DESCRIPTION, "patch file (make one with irdim-train crop)")
-        if description.get("format") != FORMAT or description.get("version") != VERSION:
+        if (
+            not isinstance(description, dict)
+            or description.get("format") != FORMAT
+            or description.get("version") != VERSION
+        ):
             raise InputError(f"{path / DESCRIPTION}: not a patch file of version {VERSION}; crop again")
         try:
             stacks = np.load(path / "stacks.npy", mmap_mode="r", allow_pickle=False)
@@ -68,7 +72,7 @@ class Patches:
             boxes = np.load(path / "boxes.npy", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise InputError(f"{path}: unreadable patch file ({error}); crop again") from None
-        size = description["size"]
+        size = description.get("size")
         if table.dtype != TABLE or boxes.dtype != BOXES or stacks.shape != (len(table), 4, size, size):
             raise InputError(f"{path}: stacks {stacks.shape} and table ({len(table)}) do not fit together; crop again")
         return cls(path, description, stacks, table, boxes)

@@ -49,6 +49,10 @@ def config(
 
     Example: irdim-edge config --bundle bundles/first --source recordings/night --write edge.toml
     """
+    if write is not None:  # its paths will count from its own folder, these from here
+        bundle = str(Path(bundle).resolve()) if bundle else None
+        source = [str(Path(s).resolve()) for s in source or []]
+        out = str(Path(out).resolve()) if out else None
     given = {"bundle": bundle, "camera.paths": source, "camera.rate": rate, "out": out, "upload.url": upload}
     text = commented_config({key: value for key, value in given.items() if value})
     if write is None:
@@ -117,7 +121,7 @@ def upload(config: ConfigFile, as_json: AsJson = False) -> None:
     Example: irdim-edge upload edge.toml
     """
     settings = load_config(config)
-    spool = daemon.open_spool(settings)
+    spool = daemon.open_spool(settings, adds=False)
     uploader = daemon.make_uploader(settings, spool)
     waiting = len(spool.entries())
     done = uploader.try_once()

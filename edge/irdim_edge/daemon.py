@@ -208,9 +208,10 @@ class _Run:
             self.note(error)
 
 
-def open_spool(config: Config) -> Spool:
-    """The configuration's spool."""
-    return Spool(config.spool_path, max_bytes=int(config.spool.max_mb * (1 << 20)), max_files=config.spool.max_files)
+def open_spool(config: Config, adds: bool = True) -> Spool:
+    """The configuration's spool. adds: whether this process adds to it; one at a time may."""
+    most = int(config.spool.max_mb * (1 << 20))
+    return Spool(config.spool_path, max_bytes=most, max_files=config.spool.max_files, adds=adds)
 
 
 def make_uploader(config: Config, spool: Spool) -> Uploader:

@@ -44,15 +44,16 @@ class Recovered:
 class Spool:
     """Thread-safe; one process adds, any may upload."""
 
-    def __init__(self, folder: Path, *, max_bytes: int, max_files: int) -> None:
-        """Open a spool, made where it is not there, and recover it from a kill."""
+    def __init__(self, folder: Path, *, max_bytes: int, max_files: int, adds: bool = True) -> None:
+        """Open a spool, made where it is not there, and recover it from a kill. adds: whether this process adds to it; only that one may
+        remove half-written files, which another may be writing just now."""
         self.folder, self.max_bytes, self.max_files = folder, max_bytes, max_files
         self._lock = threading.RLock()
         self._known: dict[str, tuple[str, float]] = {}
         self.evicted = 0
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self.recovered = self._recover()
+            self.recovered = self._recover(adds)
         except OSError as error:
             raise InputError(
                 f"{folder}: the spool cannot be opened ({error.strerror}); choose another folder"
@@ -112,8 +113,8 @@ class Spool:
             else:
                 yield True
 
-    def _recover(self) -> Recovered:
-        temporary = list(self.folder.glob(".*.tmp"))
+    def _recover(self, adds: bool) -> Recovered:
+        temporary = list(self.folder.glob(".*.tmp")) if adds else []
         for path in temporary:
             path.unlink(missing_ok=True)
         there = list(self.folder.glob(f"*{SUFFIX}"))

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import irdim
-from irdim.bundle import GRAPHS, Bundle, write_description
+from irdim.bundle import DESCRIPTION, FORMAT, GRAPHS, Bundle, write_description
 from irdim.dataset import Dataset
 from irdim.engines import open_engine
-from irdim.errors import InputError
 from irdim.files import sha256
 from irdim.patches import Patches
 from irdim_calibration.select import DEFAULT_COUNT, choose_patches
 from irdim_export.graph import OPSET, write_onnx
 from irdim_export.parity import score_side_by_side
 from irdim_export.quantise import check_form, quantise
+from irdim_train.evaluate import default_split
 from irdim_train.runs import DESCRIPTION as RUN_DESCRIPTION
 from irdim_train.runs import load_model, read_run
 from irdim_train.staging import staged_folder
@@ -38,16 +38,14 @@ def export(
     description = read_run(run)
     model, card = load_model(run)
     patches = Patches.open(Path(description["patches"]))
-    with Dataset.open(Path(description["data"])) as data, staged_folder(out) as folder:
+    with Dataset.open(Path(description["data"])) as data, staged_folder(out, DESCRIPTION, FORMAT) as folder:
         fp32, int8 = folder / GRAPHS["fp32"], folder / GRAPHS["int8"]
         progress("writing ONNX")
         write_onnx(model, card.input.channels, fp32)
         progress(f"calibrating on {count} patches")
         calibration = choose_patches(patches, card.input, count)
         quantise(fp32, int8, calibration, method)
-        split = split or next((s for s in ("test", "val", "train") if data.sequences(s)), None)
-        if split is None:
-            raise InputError(f"{data.path}: no sequences to score the bundle on; import some")
+        split = split or default_split(data)
         progress(f"scoring FP32 and INT8 on the {split} frames")
         scores = score_side_by_side(card, {"fp32": open_engine(fp32), "int8": open_engine(int8)}, data, split)
         extra: dict[str, Any] = {

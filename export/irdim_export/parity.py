@@ -1,5 +1,6 @@
 """FP32 and INT8 side by side on the same frames."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -28,7 +29,7 @@ def score_side_by_side(
     if not sequences:
         raise InputError(f"{data.path}: no sequences in split '{split}'")
     for sequence in sequences:
-        step = InputStep(card)
+        step = InputStep(dataclasses.replace(card, interval=sequence.interval))
         detectors = {name: Detector(card, engine) for name, engine in engines.items()}
         frames, times, labels = data.frames(sequence), data.times(sequence), data.boxes(sequence)
         for index in range(sequence.length):

@@ -20,12 +20,11 @@ METHODS = {
     "entropy": CalibrationMethod.Entropy,
 }
 QUANTISED = ["Conv", "Add", "MaxPool", "Resize"]
-BATCH = 16
 
 
 class _Reader(CalibrationDataReader):
     def __init__(self, inputs: np.ndarray) -> None:
-        self._batches: Iterator[np.ndarray] = (inputs[i : i + BATCH] for i in range(0, len(inputs), BATCH))
+        self._batches: Iterator[np.ndarray] = (inputs[i : i + 1] for i in range(len(inputs)))
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         batch = next(self._batches, None)

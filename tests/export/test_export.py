@@ -123,3 +123,19 @@ def test_a_run_that_is_not_there_leaves_nothing(tmp_path):
     with pytest.raises(InputError, match=r"run\.json: there is no run"):
         export(tmp_path / "no", tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("method", ["minmax", "percentile", "entropy"])
+def test_every_range_method_takes_any_number_of_patches(small_patches, small_run, small_bundle, tmp_path, method):
+    from irdim_export.quantise import quantise
+
+    _, card = load_model(small_run)
+    chosen = choose_patches(Patches.open(small_patches), card.input, 70)
+    quantise(small_bundle / "model.onnx", tmp_path / "int8.onnx", chosen, method)
+    assert check_form(tmp_path / "int8.onnx")["quantised Conv"] == 9
+
+
+def test_too_few_calibration_patches_are_refused(small_patches, small_run):
+    _, card = load_model(small_run)
+    with pytest.raises(InputError, match="1 calibration patches: at least 64"):
+        choose_patches(Patches.open(small_patches), card.input, 1)

@@ -15,7 +15,7 @@ def call(*words, cwd):
 
 
 @pytest.mark.parametrize("program", ["irdim-train", "irdim-export", "irdim-edge"])
-def test_help_works_and_is_quick_to_import(program, tmp_path):
+def test_help_works(program, tmp_path):
     done = call(program, "--help", cwd=tmp_path)
     assert done.returncode == 0
     assert "Usage" in done.stdout
@@ -65,6 +65,25 @@ def test_evaluate_answers_in_json_for_a_run_and_a_bundle(small_run, small_bundle
     lines = [json.loads(line) for line in (tmp_path / "d.jsonl").read_text().splitlines()]
     assert len(lines) == bundle["frames"]
     assert all(d["score"] >= bundle["threshold"] for line in lines for d in line["detections"])
+
+
+def test_a_file_instead_of_its_folder_is_one_line(small_run, small_bundle, small_patches, tmp_path):
+    for words in (
+        ("irdim-train", "evaluate", small_run / "model.pt"),
+        ("irdim-edge", "inspect", small_bundle / "bundle.json"),
+        ("irdim-train", "fit", small_patches / "patches.json"),
+    ):
+        done = call(*words, cwd=tmp_path)
+        assert done.returncode == 2
+        assert "name the folder" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_threshold_of_ones_own_is_measured(small_run, tmp_path):
+    low = json.loads(call("irdim-train", "evaluate", small_run, "--threshold", 0.03, "--json", cwd=tmp_path).stdout)
+    high = json.loads(call("irdim-train", "evaluate", small_run, "--json", cwd=tmp_path).stdout)
+    assert low["false_positives"] > high["false_positives"]
+    assert call("irdim-train", "evaluate", small_run, "--threshold", 2, cwd=tmp_path).returncode == 2
 
 
 def test_a_bundle_needs_a_data_set_to_be_scored_on(small_bundle, tmp_path):

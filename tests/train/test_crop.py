@@ -106,7 +106,7 @@ def test_a_size_off_the_grid_an_empty_data_set_and_too_long_a_step_are_refused(s
 def test_a_folder_that_is_not_ours_is_not_replaced(small_data, tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter1.tex").write_text("years of work")
-    with Dataset.open(small_data) as data, pytest.raises(InputError, match="was not made by irdim"):
+    with Dataset.open(small_data) as data, pytest.raises(InputError, match="is no irdim-patches"):
         crop(data, tmp_path / "thesis", size=32, frame_step=1, register=False)
     assert (tmp_path / "thesis" / "chapter1.tex").read_text() == "years of work"
 
@@ -149,3 +149,25 @@ def test_a_region_to_ignore_reaches_into_every_patch_that_it_overlaps(tmp_path):
     assert set(ignored) <= set(
         patches.boxes["patch"][patches.boxes["label"] == 0]
     )  # no background where nothing can be learnt
+
+
+def test_recordings_with_a_json_sidecar_are_not_taken_for_patches(small_data, tmp_path):
+    (tmp_path / "recordings").mkdir()
+    (tmp_path / "recordings" / "cam.y16").write_bytes(b"frames")
+    (tmp_path / "recordings" / "cam.json").write_text('{"width": 3}')
+    with Dataset.open(small_data) as data, pytest.raises(InputError, match="is no irdim-patches"):
+        crop(data, tmp_path / "recordings", size=32, frame_step=1, register=False)
+    assert (tmp_path / "recordings" / "cam.y16").read_bytes() == b"frames"
+
+
+def test_what_a_kill_left_is_put_back_or_removed(small_data, tmp_path):
+    with Dataset.open(small_data) as data:
+        crop(data, tmp_path / "p", size=32, frame_step=1, register=False)
+        (tmp_path / ".p.abcdefgh.partial").mkdir()
+        (tmp_path / "p").rename(tmp_path / ".p.abcdefgh.partial" / "old")  # killed between the two renames
+        with pytest.raises(InputError, match="multiple of 8"):
+            crop(data, tmp_path / "p", size=20, frame_step=1, register=False)
+        with pytest.raises(InputError, match="smaller than a patch"):
+            crop(data, tmp_path / "p", size=512, frame_step=1, register=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["p"]
+    assert len(Patches.open(tmp_path / "p").table)

@@ -52,7 +52,7 @@ def test_kill_9_and_resume_end_in_the_same_weights(small_patches, tmp_path):
         "import sys; from pathlib import Path; import torch; import irdim_train.fit as f;"
         "from irdim.patches import Patches; from irdim_train.runs import FitConfig;"
         "f.CHECKPOINT_SECONDS = 0.0; torch.set_num_threads(1);"
-        "f.fit(Patches.open(Path(sys.argv[1])), Path(sys.argv[2]), FitConfig(width=0.125, epochs=3, batch=16), device=torch.device('cpu'))"
+        "f.fit(Patches.open(Path(sys.argv[1])), Path(sys.argv[2]), FitConfig(width=0.125, epochs=6, batch=16), device=torch.device('cpu'))"
     )
     command = [sys.executable, "-c", code, str(small_patches)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -65,7 +65,7 @@ def test_kill_9_and_resume_end_in_the_same_weights(small_patches, tmp_path):
             process.send_signal(signal.SIGKILL)
             break
         time.sleep(0.005)
-    process.wait()
+    assert process.wait() == -signal.SIGKILL
     subprocess.run([*command, str(tmp_path / "killed")], check=True, env=environment)
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
 
@@ -130,7 +130,7 @@ def test_width_one_is_darknet_19_up_to_stride_8():
 
 
 def test_ctrl_c_keeps_a_checkpoint_that_goes_on(small_patches, tmp_path):
-    """The real command, a real SIGINT; then the same command again, to the end."""
+    """The real command, a real SIGINT, a whole checkpoint; then --resume goes on after it."""
     from pathlib import Path
 
     command = [
@@ -151,3 +151,49 @@ def test_ctrl_c_keeps_a_checkpoint_that_goes_on(small_patches, tmp_path):
     assert "Traceback" not in rest
     saved = load_tensors(tmp_path / "run" / "checkpoint.pt")
     assert 0 < saved["step"] < saved["total"]
+    again = [command[0], "fit", "--resume", str(tmp_path / "run")]
+    process = subprocess.Popen(again, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    first = next(line for line in process.stderr if "step" in line)
+    process.kill()
+    process.wait()
+    assert int(first.split()[2]) > saved["step"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"batch": 0}, "--batch 0"),
+        ({"epochs": 0}, "--epochs 0"),
+        ({"minutes": -1}, "--minutes -1"),
+        ({"learning_rate": 0}, "--learning-rate 0"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_named(wrong, message):
+    with pytest.raises(InputError, match=message):
+        FitConfig(**wrong)
+
+
+def test_too_large_a_batch_leaves_nothing_that_blocks_the_next_try(small_patches, tmp_path):
+    patches = Patches.open(small_patches)
+    with pytest.raises(InputError, match="fewer than a batch of 9999"):
+        fit(patches, tmp_path / "run", FitConfig(batch=9999), device=CPU)
+    assert not (tmp_path / "run").exists()
+
+
+def test_corrected_boxes_make_other_patches(small_patches, tmp_path):
+    """A run must not resume on patches whose labels have changed, however equal their counts."""
+    from conftest import make_data
+
+    from irdim_train.crop import crop
+
+    digests = []
+    for name in ("before", "after"):
+        make_data(tmp_path / name, 3)
+        with Dataset.open(tmp_path / name) as data:
+            if name == "after":
+                boxes = data.boxes(data.sequence("seq0"))
+                box = boxes[20][0]
+                moved = type(box)(box.x + 2, box.y, box.w, box.h, box.label, box.id)
+                data.supersede(box.id, moved, who="tests", why="badly placed")
+            digests.append(crop(data, tmp_path / f"{name}-p", size=32, frame_step=1, register=False)["digest"])
+    assert digests[0] != digests[1]

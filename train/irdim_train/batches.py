@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from irdim.differencing import InputSpec
+from irdim.differencing import InputSpec, difference_planes
 from irdim.patches import Patches
 from irdim_train.inputs import network_input
 from irdim_train.targets import TargetMaps, target_maps
@@ -45,7 +45,8 @@ class BatchReader:
         turn = 0
         if augment is not None:
             turn = int(augment.integers(8))
-            stacks, sigma = vary(stacks, sigma, augment)
+            frame_noise = torch.from_numpy(self.patches.table["sigma_difference"][rows].min(1) / 2**0.5).to(self.device)
+            stacks, sigma = vary(stacks, sigma, frame_noise, difference_planes(self.spec), augment)
         image = turn_image(network_input(stacks, self.spec, shifts, sigma), turn)
         boxes = turn_boxes(self._boxes_of(rows), turn, self.patches.size)
         targets = target_maps(boxes, len(rows), (self.patches.size,) * 2, self.stride)
@@ -78,17 +79,21 @@ class BatchReader:
                 yield here.result()
 
 
-def vary(stacks: Tensor, sigma: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Another camera: up to half as much sensor noise again, of which the noise scale knows, and now and then white-hot turned black-hot."""
+def vary(
+    stacks: Tensor, sigma: Tensor, frame_noise: Tensor, differences: int, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Another camera: more sensor noise, of which the noise scale knows, and now and then white-hot turned black-hot.
+
+    stacks: (N, 4, S, S) counts; sigma: (N, C), its leading `differences` those of differences, which hold the noise of two frames;
+    frame_noise: (N,) counts, of one frame. Returns varied stacks and their sigma.
+    """
     n = len(stacks)
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-    more = torch.rand((n, 1), generator=generator).to(sigma) * MORE_NOISE  # in sigmas of the frame
+    more = frame_noise * MORE_NOISE * torch.rand(n, generator=generator).to(stacks)
     flip = torch.where(torch.rand((n, 1, 1, 1), generator=generator) < INVERTED, -1.0, 1.0).to(stacks)
     grain = torch.randn(stacks.shape, generator=generator).to(stacks)
-    # a difference of two frames holds the noise of both: its sigma is sqrt(2) of one frame's, in a still scene
-    per_frame = sigma.amin(1, keepdim=True) / 2**0.5
-    stacks = flip * (stacks + grain * (more * per_frame)[:, :, None, None])
-    return stacks, sigma * torch.sqrt(1 + more**2)
+    frames = torch.tensor([2.0] * differences + [1.0] * (sigma.shape[1] - differences)).to(stacks)
+    return flip * (stacks + grain * more[:, None, None, None]), torch.sqrt(sigma**2 + frames * more[:, None] ** 2)
 
 
 def turn_image(image: Tensor, turn: int) -> Tensor:

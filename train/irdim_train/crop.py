@@ -1,5 +1,6 @@
 """Cut stacks around targets, and as many of background, out of a data set's sequences (the paper's small-sized images)."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,8 +48,9 @@ def crop(
     dtype = np.result_type(*(np.dtype(s.dtype) for s in sequences))
     tables: list[np.ndarray] = []
     boxes: list[np.ndarray] = []
-    with staged_folder(out) as folder:
+    with staged_folder(out, DESCRIPTION, FORMAT) as folder:
         raw = folder / "stacks.raw"
+        digest = hashlib.sha256()
         count = 0
         with raw.open("wb") as file:
             for sequence in sequences:
@@ -59,7 +61,9 @@ def crop(
                     )
                 progress(sequence)
                 for row, stack, inside in _cuts(data, sequence, spec, size, background, seed):
-                    file.write(np.ascontiguousarray(stack.astype(dtype)).tobytes())
+                    pixels = np.ascontiguousarray(stack.astype(dtype)).tobytes()
+                    digest.update(pixels)
+                    file.write(pixels)
                     tables.append(row)
                     boxes.append(_box_rows(inside, count))
                     count += 1
@@ -70,6 +74,8 @@ def crop(
         _raw_to_npy(raw, folder / "stacks.npy", (count, STACK, size, size), dtype)
         table = np.concatenate(tables)
         box_table = np.concatenate(boxes)
+        for part in (table, box_table):
+            digest.update(part.tobytes())
         np.save(folder / "table.npy", table)
         np.save(folder / "boxes.npy", box_table)
         with_target = np.unique(box_table["patch"][box_table["label"] == LABELS.index(TARGET)]).size
@@ -88,6 +94,7 @@ def crop(
             "train": int((table["split"] == 0).sum()),
             "val": int((table["split"] == 1).sum()),
             "sequences": len(sequences),
+            "digest": digest.hexdigest(),
         }
         write_json(folder / DESCRIPTION, description)
     return description

@@ -1,5 +1,6 @@
 """Score a network on whole frames of a data set, through the very detector that the edge runs."""
 
+import dataclasses
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -70,16 +71,25 @@ def evaluate(
                     metric.update(found, boxes, (sequence.height, sequence.width))
                 result.detections[sequence.name, index] = found
             progress(sequence, sequence.length)
+    if not result.detections:
+        raise InputError(
+            f"{data.path}: no frame in split '{split}' has {card.input.history} frames of history; nothing to score"
+        )
     return result
 
 
 def _detect(card: ModelCard, engine: Engine, data: Dataset, sequence: Sequence) -> list[list[Detection] | None]:
     """What a detector gives for each frame of a sequence; None for a frame without full history."""
-    detector = Detector(card, engine)
+    detector = Detector(dataclasses.replace(card, interval=sequence.interval), engine)  # its own gaps are gaps
     with Dataset.open(data.path) as own:  # a connection belongs to its thread
         frames, times = own.frames(sequence), own.times(sequence)
         steps = (detector.push(Frame(i, float(times[i]), frames[i])) for i in range(sequence.length))
         return [step.detections if step.status == "ok" else None for step in steps]
+
+
+def default_split(data: Dataset) -> str:
+    """The first of test, val and train that has sequences."""
+    return next((split for split in ("test", "val", "train") if data.sequences(split)), "test")
 
 
 def rescore(result: Evaluation, data: Dataset, split: str, radius: float) -> CentreDistance:

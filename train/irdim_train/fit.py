@@ -21,6 +21,7 @@ from irdim.dataset import Dataset
 from irdim.differencing import InputSpec
 from irdim.errors import InputError
 from irdim.files import atomic_file, sha256, write_json
+from irdim.metrics import CentreDistance
 from irdim.patches import DESCRIPTION as PATCHES_DESCRIPTION
 from irdim.patches import Patches
 from irdim_train.batches import Batch, BatchReader
@@ -69,15 +70,12 @@ def fit(
     config: FitConfig,
     *,
     device: torch.device,
-    false_alarms: float | None = None,
-    evidence: bool = True,
     progress: Callable[[int, int, float], None] = lambda step, total, loss: None,
     stage: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Train a new run in the folder `out`, or go on with the one that lies there (same config and patches).
 
-    false_alarms: false alarms a frame at which the report threshold is chosen; None takes the best F1. evidence: whether scores take up the past of
-    their detection (irdim.evidence). Returns the description
+    Returns the description
     that is also in run.json. Raises InputError on patches of another kind or a loss that is not finite (the last checkpoint stays).
     """
     spec = InputSpec(config.input, patches.description["frame_step"], patches.description["register"])
@@ -92,24 +90,28 @@ def fit(
         "model": None,
     }
     _check_resumes(out, description)
+    with Dataset.open(Path(description["data"])) as data:  # thresholds need it in the end: better to miss it now
+        data.check_splits()
     torch.manual_seed(config.seed)
     state = _begin(config, spec, device)
-    if (out / CHECKPOINT).is_file():
-        _resume(state, out / CHECKPOINT, device)
-    else:
-        write_json(out / DESCRIPTION, description)
     reader = BatchReader(patches, spec, "train", state.model.stride, device)
     if len(reader.rows) < config.batch:
         raise InputError(
             f"{patches.path}: {len(reader.rows)} training patches are fewer than a batch of {config.batch}; crop more or lower --batch"
         )
+    if (out / CHECKPOINT).is_file():
+        _resume(state, out / CHECKPOINT, device)
+    else:
+        write_json(out / DESCRIPTION, description)
     _train(state, reader, config, out, device, progress)
     stage("batch-norm statistics from whole frames, then the threshold on the validation frames")
-    return _finish(state, patches, spec, description, out, device, false_alarms, evidence)
+    return _finish(state, config, spec, description, out, device)
 
 
 def _check_resumes(out: Path, description: dict[str, Any]) -> None:
     """A run that lies in `out` must be the same one."""
+    for left in out.glob(".*.tmp") if out.is_dir() else ():  # of a kill in mid-write
+        left.unlink(missing_ok=True)
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     there = read_run(out)
@@ -266,18 +268,15 @@ def _follow(average: nn.Module, model: nn.Module, decay: float, step: int) -> No
 
 def _finish(
     state: FitState,
-    patches: Patches,
+    config: FitConfig,
     spec: InputSpec,
     description: dict[str, Any],
     out: Path,
     device: torch.device,
-    false_alarms: float | None,
-    evidence: bool,
 ) -> dict[str, Any]:
     """Batch-norm statistics from whole frames, thresholds from whole validation frames, then the model and its card."""
-    config = FitConfig(**description["config"])
     open_card = ModelCard(
-        config.backbone, config.width, state.model.stride, spec, Thresholds(LOWEST, LOWEST), evidence=evidence
+        config.backbone, config.width, state.model.stride, spec, Thresholds(LOWEST, LOWEST), evidence=config.evidence
     )
     with Dataset.open(Path(description["data"])) as data:
         intervals = [s.interval for s in data.sequences() if s.interval]
@@ -286,8 +285,7 @@ def _finish(
         engine = TorchEngine(state.average, device)
         chosen_on = "val" if data.sequences("val") else "train"
         result = evaluate(open_card, engine, data, split=chosen_on)
-    score = result.metric.best() if false_alarms is None else result.metric.at_false_alarms(false_alarms)
-    report = min(max(score.threshold, LOWEST), 1.0)
+    report, rule = _report_threshold(result.metric, config.false_alarms)
     card = dataclasses.replace(
         open_card, thresholds=Thresholds(report, max(LOWEST, report / 4) if report > LOWEST else LOWEST)
     )
@@ -295,10 +293,7 @@ def _finish(
     description = {
         **description,
         "model": card.to_json(),
-        "threshold_chosen": {
-            "on": chosen_on,
-            "rule": "best F1" if false_alarms is None else f"{false_alarms} false alarms a frame",
-        },
+        "threshold_chosen": {"on": chosen_on, "rule": rule},
         "scores": {chosen_on: result.metric.at(report).to_json()},
         "steps": state.step,
         "seconds": round(state.seconds, 1),
@@ -306,3 +301,14 @@ def _finish(
     }
     write_json(out / DESCRIPTION, description)
     return description
+
+
+def _report_threshold(metric: CentreDistance, false_alarms: float | None) -> tuple[float, str]:
+    """The threshold, and the rule that gave it."""
+    if false_alarms is not None:
+        score, rule = metric.at_false_alarms(false_alarms), f"{false_alarms:g} false alarms a frame"
+    elif metric.targets:
+        score, rule = metric.best(), "best F1"
+    else:
+        return 0.5, "0.5, since these frames hold no target"
+    return min(max(score.threshold, LOWEST), 1.0), rule

@@ -17,7 +17,7 @@ DESCRIPTION, CHECKPOINT, MODEL, COURSE = "run.json", "checkpoint.pt", "model.pt"
 
 @dataclass(frozen=True)
 class FitConfig:
-    """Everything that decides a run's weights, beside the patches. Two runs of equal config, patches and machine are equal."""
+    """Everything that decides a run's weights and thresholds, beside the patches. Two runs of equal config, patches and machine are equal."""
 
     backbone: str = "darknet19"
     width: float = 0.5
@@ -32,6 +32,22 @@ class FitConfig:
     ema: float = 0.998
     augment: bool = True
     seed: int = 0
+    evidence: bool = True  # whether scores take up the past of their detection (irdim.evidence)
+    false_alarms: float | None = None  # a frame, at which the report threshold is chosen; None for the best F1
+
+    def __post_init__(self) -> None:
+        checks = (
+            (self.batch >= 1, f"--batch {self.batch}: at least 1"),
+            (0 < self.epochs < 1e6, f"--epochs {self.epochs:g}: above 0"),
+            (self.minutes is None or 0 < self.minutes < 1e6, f"--minutes {self.minutes}: above 0"),
+            (0 < self.learning_rate < 10, f"--learning-rate {self.learning_rate:g}: above 0, below 10"),
+            (self.a >= 0 and self.b >= 0, f"--a {self.a:g}, --b {self.b:g}: 0 or more"),
+            (self.seed >= 0, f"--seed {self.seed}: 0 or more"),
+            (self.false_alarms is None or self.false_alarms >= 0, f"--false-alarms {self.false_alarms}: 0 or more"),
+        )
+        for holds, message in checks:
+            if not holds:
+                raise InputError(message)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -1,6 +1,10 @@
 """Folders that are there whole or not at all."""
 
 import contextlib
+import fcntl
+import glob
+import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -8,28 +12,61 @@ from pathlib import Path
 
 from irdim.errors import InputError
 
+OLD = "old"  # what a staging folder calls the folder that it replaces
+
 
 @contextlib.contextmanager
-def staged_folder(out: Path) -> Iterator[Path]:
-    """A temporary folder beside `out`, renamed to `out` on success and removed on any error. An `out` of ours that was there is replaced; a
-    file or a folder without a description (a *.json at its top) is not ours and an InputError."""
+def staged_folder(out: Path, description: str, made_as: str) -> Iterator[Path]:
+    """A temporary folder beside `out`, renamed to `out` on success and removed on any error.
+
+    description, made_as: name of the JSON file at the folder's top and the `format` that it states; an `out` that is there is
+    replaced only where it holds just that, or nothing, and is an InputError otherwise.
+    """
     out = Path(out)
-    if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or any(out.glob("*.json")))):
-        raise InputError(f"{out}: exists and was not made by irdim; choose another --out")
+    _tidy(out)
+    if out.exists() and not _is_ours(out, description, made_as):
+        raise InputError(f"{out}: is there and is no {made_as}; choose another --out")
     out.parent.mkdir(parents=True, exist_ok=True)
-    for left in out.parent.glob(f".{out.name}.*.partial"):  # of a run that was killed
-        shutil.rmtree(left, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
+    held = os.open(folder, os.O_RDONLY)
     try:
+        fcntl.flock(held, fcntl.LOCK_EX)
         folder.chmod(0o755)
         yield folder
         if out.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
-            out.rename(old / "old")
+            aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
+            out.rename(aside / OLD)
             folder.rename(out)
-            shutil.rmtree(old)
+            shutil.rmtree(aside)
         else:
             folder.rename(out)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+    finally:
+        os.close(held)
+
+
+def _is_ours(out: Path, description: str, made_as: str) -> bool:
+    if not out.is_dir():
+        return False
+    if not any(out.iterdir()):
+        return True
+    try:
+        return bool(json.loads((out / description).read_text())["format"] == made_as)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _tidy(out: Path) -> None:
+    """After a kill: put back what was about to be replaced, and remove staging folders that no process holds."""
+    for left in out.parent.glob(f".{glob.escape(out.name)}.????????.partial"):
+        with contextlib.suppress(OSError):
+            held = os.open(left, os.O_RDONLY)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if (left / OLD).exists() and not out.exists():
+                    (left / OLD).rename(out)
+                shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(held)

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from irdim.bundle import Thresholds
 from irdim.errors import InputError
 from irdim_train.commands.progress import progress_bar
 
@@ -18,7 +19,10 @@ def command(
     data: Annotated[
         Path | None, typer.Option(help="Data set; the default is the one that the run was trained on.")
     ] = None,
-    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    split: Annotated[
+        str | None,
+        typer.Option(help="train, val or test; by default the first of test, val, train that has sequences."),
+    ] = None,
     radius: Annotated[
         list[float] | None, typer.Option(help="Centre distance that still counts, px; may be repeated. Default 3.")
     ] = None,
@@ -39,10 +43,15 @@ def command(
     """
     from irdim.dataset import Dataset
     from irdim.metrics import DEFAULT_RADIUS
-    from irdim_train.evaluate import evaluate, rescore
+    from irdim_train.evaluate import default_split, evaluate, rescore
     from irdim_train.models import open_model
 
     card, engine, trained_on = open_model(model, precision, device)
+    if threshold is not None:
+        if not 0 < threshold <= 1:
+            raise InputError(f"--threshold {threshold:g}: above 0, at most 1")
+        low = min(card.thresholds.low, threshold)
+        card = dataclasses.replace(card, thresholds=Thresholds(threshold, low))
     data = data or trained_on
     if evidence is not None:
         card = dataclasses.replace(card, evidence=evidence)
@@ -50,6 +59,7 @@ def command(
         raise InputError(f"{model}: a bundle does not know its data set; name one with --data")
     radii = radius or [DEFAULT_RADIUS]
     with Dataset.open(data) as dataset, progress_bar("evaluate") as bar:
+        split = split or default_split(dataset)
         task = bar.add_task("evaluate", total=sum(s.length for s in dataset.sequences(split)))
         result = evaluate(
             card,
@@ -59,7 +69,7 @@ def command(
             radius=radii[0],
             progress=lambda sequence, n: bar.update(task, advance=n, description=f"evaluate {sequence.name}"),
         )
-        at = card.thresholds.report if threshold is None else threshold
+        at = card.thresholds.report
         metrics = [result.metric] + [rescore(result, dataset, split, r) for r in radii[1:]]
     if detections is not None:
         _write_detections(detections, result.detections, at)

@@ -71,6 +71,8 @@ def command(
             b=b,
             augment=augment,
             seed=seed,
+            evidence=evidence,
+            false_alarms=false_alarms,
         )
         out = out or Path("runs") / datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     bar = progress_bar("fit")
@@ -90,15 +92,7 @@ def command(
             print(f"fit: {text}", file=sys.stderr, flush=True)
 
     with bar:
-        result = fit(
-            Patches.open(patches),
-            out,
-            config,
-            device=choose_device(device),
-            false_alarms=false_alarms,
-            evidence=evidence,
-            progress=show,
-        )
+        result = fit(Patches.open(patches), out, config, device=choose_device(device), progress=show, stage=tell)
     if as_json:
         print(json.dumps({"run": str(out), **result}))
         return

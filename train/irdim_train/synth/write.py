@@ -64,7 +64,7 @@ def _key(options: SynthOptions, index: int) -> dict[str, Any]:
 
 
 def _write(folder: Path, made: Synthetic, options: SynthOptions) -> None:
-    with staged_folder(folder) as staged:
+    with staged_folder(folder, TRUTH, "irdim-synth") as staged:
         with atomic_file(staged / "frames.npy") as file:
             np.save(file, made.frames, allow_pickle=False)
         with atomic_file(staged / "times.npy") as file:
