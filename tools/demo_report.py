@@ -6,7 +6,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from matplotlib import pyplot
 
 from irdim.bundle import Bundle
 from irdim.dataset import Dataset, Sequence
@@ -21,12 +20,15 @@ def write_demo_report(demo: Path, stages: list[Any], split: str) -> None:
     """Read what lies in the demo folder and write its report.html. stages: name, seconds and figures of each command."""
     bundle = Bundle.load(demo / "bundle")
     rows = [[s.name, f"{s.seconds:.1f} s", s.figures] for s in stages]
+    rows.append(["together", f"{sum(s.seconds for s in stages):.0f} s", ""])
     with Dataset.open(demo / "data") as data:
         sections = [
             Section("What each stage did", tables=[Table(["stage", "time", "figures"], rows)]),
             Section(
                 "Frames with detections",
-                ["Green: labelled targets. Red: what the INT8 network reports, with its score."],
+                [
+                    "Green: labelled targets. Orange: labelled interference. Red: what the INT8 network reports as a target, with its score."
+                ],
                 figures=_frames(data, bundle, split),
             ),
             Section(
@@ -58,9 +60,7 @@ def _frames(data: Dataset, bundle: Bundle, split: str) -> list[Figure]:
         if best is not None:
             index, step = best
             reported = [d for d in step.detections if d.score >= bundle.card.thresholds.report and d.label == "target"]
-            shown = show_frame(
-                frames[index], [b for b in labels[index] if b.label == "target"], reported, zoom=_zoom(sequence)
-            )
+            shown = show_frame(frames[index], labels[index], reported, zoom=_zoom(sequence))
             figures.append(picture(shown, f"{sequence.name}, frame {index}"))
     return figures
 
@@ -84,32 +84,35 @@ def _inputs(data: Dataset, bundle: Bundle, split: str) -> list[Figure]:
         picture(
             side_by_side(shown),
             f"{sequence.name}, frame {index}: the newest frame, then its differences, the longest back first",
+            wide=True,
         )
     ]
 
 
 def _loss(course: Path) -> Figure:
     rows = [json.loads(line) for line in course.read_text().splitlines()]
-    figure, axes = pyplot.subplots(figsize=(7, 3))
-    axes.plot([r["step"] for r in rows], [r["loss"] for r in rows], marker="o", markersize=3)
-    axes.set(xlabel="step", ylabel="loss (Eq. 2)", ylim=(0, None))
-    axes.grid(alpha=0.3)
-    return plot(figure, "Mean training loss, epoch by epoch")
+
+    def draw(axes: Any) -> None:
+        axes.plot([r["step"] for r in rows], [r["loss"] for r in rows], marker="o", markersize=3)
+        axes.set(xlabel="step", ylabel="loss (Eq. 2)", ylim=(0, None))
+        axes.grid(alpha=0.3)
+
+    return plot(draw, "Mean training loss, epoch by epoch (the last epoch may be a part of one)")
 
 
 def _parity(bundle: Bundle) -> Table:
     rows = []
     for name in ("fp32", "int8"):
         s = bundle.scores[name]
-        size = bundle.graph(name).stat().st_size / 1e6
+        kilobytes = bundle.graph(name).stat().st_size // 1000
         rows.append(
             [
                 name.upper(),
-                *(round(s[k], 4) for k in ("f1", "precision", "recall", "false_alarms_per_frame")),
-                round(size, 2),
+                *(float(s[k]) for k in ("f1", "precision", "recall", "false_alarms_per_frame")),
+                kilobytes,
             ]
         )
-    return Table(["graph", "F1", "precision", "recall", "false alarms/frame", "MB"], rows)
+    return Table(["graph", "F1", "precision", "recall", "false alarms/frame", "kB"], rows)
 
 
 def _suspect_words(demo: Path) -> list[str]:
@@ -123,10 +126,12 @@ def _suspect_words(demo: Path) -> list[str]:
 
 def _suspects(folder: Path) -> list[Figure]:
     figures = []
-    for path in sorted(folder.glob("*.png"))[:SHOWN]:
+    paths = sorted(folder.glob("*.png"))
+    spread = sorted({round(i) for i in np.linspace(0, len(paths) - 1, SHOWN)}) if paths else []
+    for path in (paths[i] for i in spread):  # neighbours in the queue are often of one track
         image = cv2.imread(str(path))
         if image is not None:
-            figures.append(picture(image, path.stem))
+            figures.append(picture(image, path.stem, wide=True))
     return figures
 
 

@@ -1,7 +1,11 @@
-"""Reports for people: one self-contained HTML page of sections with paragraphs, tables and pictures. jinja2 is imported when it is used."""
+"""Reports for people: one self-contained HTML page of sections with paragraphs, tables and pictures, readable in light and dark.
+
+jinja2 and matplotlib are imported when they are used.
+"""
 
 import base64
-from collections.abc import Sequence
+import io
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,16 +13,16 @@ from typing import Any
 import cv2
 import numpy as np
 
-from irdim.boxes import Box, Detection
+from irdim.boxes import TARGET, Box, Detection
 from irdim.errors import InputError
 from irdim.files import atomic_file
 
-TRUTH, REPORTED = (80, 200, 80), (60, 60, 255)  # BGR
+TRUTH, MIMIC, REPORTED = (80, 220, 80), (0, 165, 255), (70, 70, 255)  # BGR: a target, interference, a detection
 
 
 @dataclass(frozen=True)
 class Table:
-    """heads: column titles; rows: cells, numbers are set to the right."""
+    """heads: column titles; rows: cells. Numbers are set to the right, floats with four decimals."""
 
     heads: Sequence[str]
     rows: Sequence[Sequence[Any]]
@@ -26,10 +30,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """png: the picture, base64; caption: what it shows."""
+    """png: the picture, base64; caption: what it shows; wide: takes the page's whole width; dark: the picture for a dark page, where it differs."""
 
     png: str
     caption: str
+    wide: bool = False
+    dark: str = ""
 
 
 @dataclass
@@ -54,24 +60,33 @@ def write_report(path: Path, title: str, note: str, sections: Sequence[Section])
         file.write(page)
 
 
-def picture(image: np.ndarray, caption: str) -> Figure:
-    """A figure from an image (H, W) or (H, W, 3) BGR, uint8."""
+def picture(image: np.ndarray, caption: str, *, wide: bool = False) -> Figure:
+    """A figure from an image (H, W) or (H, W, 3) BGR, uint8. Narrow ones stand two in a row."""
     ok, data = cv2.imencode(".png", image)
     if not ok:
         raise ValueError(f"an image of shape {image.shape} and dtype {image.dtype} cannot be written as PNG")
-    return Figure(base64.b64encode(data.tobytes()).decode(), caption)
+    return Figure(base64.b64encode(data.tobytes()).decode(), caption, wide)
 
 
-def plot(figure: Any, caption: str) -> Figure:
-    """A figure from a matplotlib Figure, which is closed."""
-    import io
-
-    from matplotlib import pyplot
-
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
-    pyplot.close(figure)
-    return Figure(base64.b64encode(buffer.getvalue()).decode(), caption)
+def plot(
+    draw: Callable[[Any], None], caption: str, *, size: tuple[float, float] = (6.0, 3.2), wide: bool = False
+) -> Figure:
+    """A figure by matplotlib: draw(axes) is called twice, for a light and for a dark page. size: inches."""
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure as Canvas
+    except ImportError:
+        raise InputError("plots need matplotlib; install irdim[train]") from None
+    pngs = []
+    for paint in ("black", "white"):
+        names = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
+        with matplotlib.rc_context({**dict.fromkeys(names, paint), "legend.framealpha": 0.0}):
+            canvas = Canvas(figsize=size)
+            draw(canvas.subplots())
+            buffer = io.BytesIO()
+            canvas.savefig(buffer, format="png", dpi=130, bbox_inches="tight", transparent=True)
+        pngs.append(base64.b64encode(buffer.getvalue()).decode())
+    return Figure(pngs[0], caption, wide, pngs[1])
 
 
 def show_frame(
@@ -82,21 +97,31 @@ def show_frame(
     zoom: int = 3,
     limits: tuple[float, float] | None = None,
 ) -> np.ndarray:
-    """A frame (H, W), any depth, as (zoom H, zoom W, 3) uint8: labels as green squares, detections as red circles with their score.
-    limits: values shown black and white; the 1st and 99.8th percentile where it is None."""
+    """A frame (H, W), any depth, as (zoom H, zoom W, 3) uint8: targets as green squares, interference as orange ones, detections as red
+    circles with their score. limits: values shown black and white; the 1st and 99.8th percentile where it is None."""
     low, high = limits or tuple(np.percentile(image, (1, 99.8)))
     grey = np.clip((image.astype(np.float32) - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8)
     shown = cv2.cvtColor(cv2.resize(grey, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_NEAREST), cv2.COLOR_GRAY2BGR)
     for b in labels:
+        colour = TRUTH if b.label == TARGET else MIMIC
         half_w, half_h = b.w / 2 + 3, b.h / 2 + 3
         corners = [round(zoom * v) for v in (b.x - half_w, b.y - half_h, b.x + half_w, b.y + half_h)]
-        cv2.rectangle(shown, (corners[0], corners[1]), (corners[2], corners[3]), TRUTH, 1, cv2.LINE_AA)
+        cv2.rectangle(shown, (corners[0], corners[1]), (corners[2], corners[3]), colour, 1, cv2.LINE_AA)
     for d in detections:
         centre = (round(zoom * d.x), round(zoom * d.y))
         cv2.circle(shown, centre, 6 * zoom, REPORTED, 1, cv2.LINE_AA)
-        at = (centre[0] + 6 * zoom, centre[1] - 4 * zoom)
-        cv2.putText(shown, f"{d.score:.2f}", at, cv2.FONT_HERSHEY_SIMPLEX, 0.35, REPORTED, 1, cv2.LINE_AA)
+        _write_beside(shown, f"{d.score:.2f}", centre, 6 * zoom)
     return shown
+
+
+def _write_beside(image: np.ndarray, text: str, centre: tuple[int, int], radius: int) -> None:
+    """Outlined text to the right of a circle, or to its left where the image ends."""
+    (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)
+    right = centre[0] + radius + 3
+    x = right if right + width < image.shape[1] else centre[0] - radius - 3 - width
+    y = min(max(centre[1] + height // 2, height + 1), image.shape[0] - 2)
+    for colour, thickness in (((0, 0, 0), 3), (REPORTED, 1)):
+        cv2.putText(image, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, thickness, cv2.LINE_AA)
 
 
 def side_by_side(images: Sequence[np.ndarray], gap: int = 4) -> np.ndarray:

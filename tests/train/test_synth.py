@@ -1,3 +1,4 @@
+import csv
 import dataclasses
 import json
 
@@ -8,6 +9,7 @@ from irdim.errors import InputError
 from irdim.registration import estimate_shift, texture
 from irdim_train.importing import import_sequences, plan_import
 from irdim_train.synth import SynthOptions, generate, write_sequences
+from irdim_train.synth.sky import Sky
 
 PLAIN = SynthOptions(frames=12, clouds=0, wind=0, drift=0, jitter=0, bad_pixels=0, targets=0, knots=0)
 
@@ -107,3 +109,59 @@ def test_other_options_in_the_same_folder_are_refused(tmp_path):
 def test_a_request_that_makes_no_sense_is_named(wrong):
     with pytest.raises(InputError, match=f"--{'size' if 'width' in wrong else next(iter(wrong))}"):
         SynthOptions(**wrong)
+
+
+def test_targets_move_over_the_sky_at_the_requested_speed():
+    made = generate(SynthOptions(speed=1.5, drift=0.7, jitter=0, seed=2))
+    for spot in (s for s in made.truth["spots"] if s["kind"] == "target"):
+        over_sky = np.array(spot["track"]) - made.truth["sky_shift"]
+        assert np.hypot(*np.diff(over_sky, axis=0).T) == pytest.approx(1.5, abs=0.01)
+
+
+def test_half_a_pixel_of_motion_blurs_nothing():
+    sky = Sky(SynthOptions(clouds=40, wind=0), np.random.default_rng(0))
+    sharp = [np.diff(sky.radiance(0, np.array([0.0, dx])), axis=1).std() for dx in (0.0, 0.5)]
+    assert sharp[1] == pytest.approx(sharp[0], rel=0.02)
+
+
+def test_targets_enter_and_leave_and_are_labelled_only_inside():
+    made = generate(SynthOptions(frames=300, speed=2.0, bits=8))
+    spots = [s for s in made.truth["spots"] if s["kind"] == "target"]
+    assert any(s["visible"][0] > 0 for s in spots)
+    assert any(s["visible"][-1] < 299 for s in spots)
+    for boxes in made.boxes.values():
+        assert all(0 <= b.x < 160 and 0 <= b.y < 128 for b in boxes)
+
+
+def test_another_snr_leaves_sky_and_noise_as_they_were():
+    one, other = (generate(SynthOptions(snr=snr, knots=0)) for snr in (3.0, 30.0))
+    assert one.truth["sky_shift"] == other.truth["sky_shift"]
+    assert np.mean(one.frames == other.frames) > 0.95
+
+
+def test_truth_and_boxes_agree(tmp_path):
+    write_sequences(tmp_path, SynthOptions(frames=10), 1)
+    truth = json.loads((tmp_path / "synth-0-000/truth.json").read_text())
+    with (tmp_path / "synth-0-000/boxes.csv").open() as file:
+        rows = [r for r in csv.DictReader(file) if r["label"] == "target"]
+    told = sorted((t, *s["track"][t]) for s in truth["spots"] if s["label"] == "target" for t in s["visible"])
+    written = sorted(
+        (int(r["frame"]), float(r["y"]) + float(r["height"]) / 2, float(r["x"]) + float(r["width"]) / 2) for r in rows
+    )
+    assert np.allclose(told, written, atol=2e-3)
+
+
+def test_dead_pixels_stand_still_and_flickering_ones_are_labelled_when_lit():
+    made = generate(SynthOptions(bad_pixels=4e-4, knots=2))
+    dead = [p for p in made.truth["bad_pixels"] if p["kind"] == "dead"]
+    flickering = [p for p in made.truth["bad_pixels"] if p["kind"] == "flickering"]
+    assert len(dead) == len(flickering) == 4
+    assert all(made.frames[:, p["row"], p["column"]].std() == 0 for p in dead)
+    for p in flickering:
+        at = [any((b.x, b.y) == (p["column"] + 0.5, p["row"] + 0.5) for b in made.boxes[t]) for t in range(60)]
+        assert 0 < sum(at) < 60
+        counts = made.frames[:, p["row"], p["column"]].astype(float)
+        lit, unlit = counts[np.array(at)], counts[~np.array(at)]
+        assert abs(lit.mean() - unlit.mean()) > 3 * made.truth["noise_sigma"]
+    assert {b.label for boxes in made.boxes.values() for b in boxes if b.w == 3.0} == {"interference"}
+    assert sum(s["label"] == "interference" for s in made.truth["spots"]) >= 2
