@@ -1,6 +1,7 @@
 """The whole loop, once, by the commands that a user would type: python tools/demo.py [--source RECORDINGS]. Everything lands in demo/."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -41,7 +42,7 @@ class Loop:
 
     def call(self, *words: object) -> str:
         """Run one irdim command with its progress on the screen; returns what it printed. Its failure ends the demo with its own exit code."""
-        command = [str(w) for w in words]
+        command = [_shown(w) if isinstance(w, Path) else str(w) for w in words]
         console.print(f"\n[bold]$ {' '.join(command)}[/bold]")
         begun = time.monotonic()
         done = subprocess.run([str(BIN / command[0]), *command[1:]], stdout=subprocess.PIPE, text=True)
@@ -49,7 +50,9 @@ class Loop:
             raise SystemExit(done.returncode)
         if "--json" not in command:
             print(done.stdout, end="")
-        self.stages.append(Stage(" ".join(command[:2]), time.monotonic() - begun, ""))
+        self.stages.append(
+            Stage(" ".join(str(w) for w in words[:2] if isinstance(w, str)), time.monotonic() - begun, "")
+        )
         return done.stdout
 
     def note(self, figures: str) -> None:
@@ -111,18 +114,18 @@ def demo(
     )
     loop.call("irdim-edge", "upload", config)
     depot = DEMO / "depot"
-    loop.note(f"{len(list(depot.glob('*.irlog')))} field logs in {depot}")
+    loop.note(f"{len(list(depot.glob('*.irlog')))} field logs in {_shown(depot)}")
     loop.call("irdim-train", "ingest", f"file://{depot}", "--data", data)
     with Dataset.open(data) as opened:
         loop.note(f"{len(opened.queue_items('open'))} new sequences, each with a question")
     items = json.loads(loop.call("irdim-train", "review", data, "--json", "--picture", DEMO / "items"))
-    loop.note(f"{len(items)} questions wait for a decision: irdim-train review {data}")
+    loop.note(f"{len(items)} questions wait for a decision: irdim-train review {_shown(data)}")
 
     write_demo_report(DEMO, loop.stages, split)
     table = Table("stage", "seconds", "figures", title="the loop, once")
     for stage in loop.stages:
         table.add_row(stage.name, f"{stage.seconds:.1f}", stage.figures)
-    table.add_row("together", f"{sum(s.seconds for s in loop.stages):.0f}", f"report: {DEMO / 'report.html'}")
+    table.add_row("together", f"{sum(s.seconds for s in loop.stages):.0f}", f"report: {_shown(DEMO / 'report.html')}")
     console.print()
     console.print(table)
 
@@ -193,6 +196,11 @@ url = {json.dumps(f"file://{DEMO / 'depot'}")}
 """
     )
     return config
+
+
+def _shown(path: Path) -> str:
+    """As short as it can be written from here."""
+    return os.path.relpath(path) if path.resolve().is_relative_to(Path.cwd()) else str(path)
 
 
 def _read(path: Path) -> Any:

@@ -1,6 +1,7 @@
 """demo/report.html: what the demo did, in pictures."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def _suspect_words(demo: Path) -> list[str]:
     if not logs:
         return ["The detector gave no reason for suspicion on these frames: no track with a gap, no single report."]
     return [
-        f"{len(logs)} field logs came back, each with its lossless frames. Each is now a question: irdim-train review {demo / 'data'}",
+        f"{len(logs)} field logs came back, each with its lossless frames. Each is now a question: irdim-train review {os.path.relpath(demo / 'data')}",
     ]
 
 

@@ -9,6 +9,7 @@ import io
 import json
 import math
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -166,7 +167,7 @@ def _open(path: Path) -> tuple[bytes, dict[str, Any]]:
             if sorted(file.namelist()) != [FRAMES, DESCRIPTION]:
                 raise InputError(f"{path}: holds other files than {DESCRIPTION} and {FRAMES}; not a field log")
             text = _member(path, file, DESCRIPTION, MOST_JSON)
-    except (zipfile.BadZipFile, ValueError, EOFError) as error:
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError, NotImplementedError, struct.error) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: not a readable zip ({error})") from None

@@ -115,13 +115,13 @@ def show_frame(
 
 
 def _write_beside(image: np.ndarray, text: str, centre: tuple[int, int], radius: int) -> None:
-    """Outlined text to the right of a circle, or to its left where the image ends."""
+    """White text on a dark plate to the right of a circle, or to its left where the image ends."""
     (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)
-    right = centre[0] + radius + 3
-    x = right if right + width < image.shape[1] else centre[0] - radius - 3 - width
-    y = min(max(centre[1] + height // 2, height + 1), image.shape[0] - 2)
-    for colour, thickness in (((0, 0, 0), 3), (REPORTED, 1)):
-        cv2.putText(image, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, thickness, cv2.LINE_AA)
+    right = centre[0] + radius + 4
+    x = right if right + width + 3 < image.shape[1] else centre[0] - radius - 4 - width
+    y = min(max(centre[1] + height // 2, height + 3), image.shape[0] - 4)
+    cv2.rectangle(image, (x - 3, y - height - 3), (x + width + 2, y + 3), (40, 40, 40), cv2.FILLED)
+    cv2.putText(image, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
 
 
 def side_by_side(images: Sequence[np.ndarray], gap: int = 4) -> np.ndarray:

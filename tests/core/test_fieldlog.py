@@ -220,3 +220,18 @@ def test_a_suspect_that_no_reader_would_take_is_not_written(tmp_path):
     with pytest.raises(InputError, match="rising index"):
         write_log(tmp_path, suspect(indices=[100, 101]))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_zip_of_a_version_that_nobody_reads_is_refused_in_one_line(tmp_path):
+    """Found by the fuzzer: the version that the directory asks for made zipfile raise NotImplementedError."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        file.writestr("frames.npy", b"0")
+        file.writestr("log.json", b"{}")
+    data = bytearray(buffer.getvalue())
+    at = data.index(b"PK\x01\x02")
+    data[at + 6] = 64  # version needed to extract: 6.4
+    path = tmp_path / f"20260101T000000000Z-missed-{hashlib.sha256(data).hexdigest()[:16]}.irlog"
+    path.write_bytes(bytes(data))
+    with pytest.raises(InputError, match="not a readable zip"):
+        read_log(path)
