@@ -66,7 +66,7 @@ def demo(
     source: Annotated[
         Path | None, typer.Option(help="Your own recordings with boxes, instead of generated ones.")
     ] = None,
-    minutes: Annotated[float, typer.Option(help="Budget of the training.")] = 1.2,
+    minutes: Annotated[float, typer.Option(help="Budget of the training.")] = 1.5,
 ) -> None:
     """Turn the whole loop once, from sequences to the next questions for a reviewer."""
     if source is not None and not source.exists():
