@@ -114,6 +114,7 @@ def demo(
     )
     loop.call("irdim-edge", "upload", config)
     depot = DEMO / "depot"
+    depot.mkdir(exist_ok=True)  # a run without suspects uploads nothing
     loop.note(f"{len(list(depot.glob('*.irlog')))} field logs in {_shown(depot)}")
     loop.call("irdim-train", "ingest", f"file://{depot}", "--data", data)
     with Dataset.open(data) as opened:
