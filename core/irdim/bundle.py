@@ -10,6 +10,7 @@ from typing import Any
 from irdim.differencing import InputSpec
 from irdim.errors import InputError
 from irdim.files import read_json, sha256, write_json
+from irdim.score_scale import ScoreScale
 
 FORMAT, VERSION = "irdim-bundle", 1
 DESCRIPTION = "bundle.json"
@@ -39,6 +40,7 @@ class ModelCard:
     thresholds: Thresholds
     interval: float | None = None  # nominal seconds between frames
     evidence: bool = True  # whether scores take up the past of their detection (irdim.evidence)
+    scale: ScoreScale = ScoreScale()  # noqa: RUF009 - from raw scores to the share of hits on validation frames
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -49,6 +51,7 @@ class ModelCard:
             "thresholds": {"report": self.thresholds.report, "low": self.thresholds.low},
             "interval": self.interval,
             "evidence": self.evidence,
+            "scale": {"slope": self.scale.slope, "offset": self.scale.offset},
         }
 
     @classmethod
@@ -61,6 +64,7 @@ class ModelCard:
             Thresholds(**value["thresholds"]),
             value["interval"],
             bool(value["evidence"]),
+            ScoreScale(**value.get("scale", {})),
         )
 
 

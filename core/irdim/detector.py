@@ -1,5 +1,6 @@
 """Frames in, detections out: history, differencing, engine, decoding. The same steps for `evaluate`, `mine` and the edge."""
 
+import dataclasses
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +14,7 @@ from irdim.grid import decode, pad_to_stride
 from irdim.history import History
 from irdim.sources import Frame
 
-FAINT = 0.02  # a network's score from which a detection can gather evidence
+FAINT = 0.02  # the network's own score from which there is a detection at all
 
 
 @dataclass(frozen=True)
@@ -83,11 +84,12 @@ class Detector:
 
     def detect(self, prepared: Prepared) -> list[Detection]:
         """Detections of a prepared frame, which must follow the one before it in time."""
-        output = self.engine.run(prepared.image)
-        if self._evidence is None:
-            return decode(output, self.card.stride, self.thresholds.low, prepared.shape)
-        faint = decode(output, self.card.stride, min(FAINT, self.thresholds.low), prepared.shape)
-        return [d for d in self._evidence.update(faint, prepared.shift) if d.score >= self.thresholds.low]
+        found = decode(self.engine.run(prepared.image), self.card.stride, FAINT, prepared.shape)
+        if self._evidence is not None:
+            found = self._evidence.update(found, prepared.shift)
+        scores = self.card.scale(np.array([d.score for d in found]))
+        scaled = [dataclasses.replace(d, score=float(s)) for d, s in zip(found, scores, strict=True)]
+        return [d for d in scaled if d.score >= self.thresholds.low]
 
     def reset(self) -> None:
         """Forget the frames seen so far (a new sequence begins)."""

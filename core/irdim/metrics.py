@@ -4,6 +4,7 @@ In each frame the strongest detection chooses first, the nearest free target wit
 Only `target` counts. A target detection on an `interference` label is a false alarm, counted apart as well; one inside an `ignore` box counts for nothing.
 """
 
+import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from irdim.boxes import IGNORE, INTERFERENCE, TARGET, Box, Detection
+from irdim.score_scale import ScoreScale
 
 DEFAULT_RADIUS = 3.0  # px
 HIT, FALSE_ALARM, FALSE_ALARM_ON_INTERFERENCE = 1, 0, -1
@@ -89,6 +91,16 @@ class CentreDistance:
         for detection, outcome in match_frame(detections, labels, self.radius):
             self._scores.append(detection.score)
             self._outcomes.append(outcome)
+
+    def outcomes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Scores (n,) of all detections that count, and whether each was a hit (n,) bool."""
+        return np.array(self._scores), np.array(self._outcomes, int) == HIT
+
+    def scaled(self, scale: ScoreScale) -> "CentreDistance":
+        """The same detections with scaled scores."""
+        other = copy.copy(self)
+        other._scores = scale(np.array(self._scores)).tolist()
+        return other
 
     def at(self, threshold: float) -> Score:
         """The score when only detections of at least `threshold` are reported."""

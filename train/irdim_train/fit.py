@@ -24,6 +24,7 @@ from irdim.files import atomic_file, sha256, write_json
 from irdim.metrics import CentreDistance
 from irdim.patches import DESCRIPTION as PATCHES_DESCRIPTION
 from irdim.patches import Patches
+from irdim.score_scale import fit_scale
 from irdim_train.batches import Batch, BatchReader
 from irdim_train.devices import use_bfloat16
 from irdim_train.evaluate import evaluate, reestimate_batch_norm
@@ -115,11 +116,14 @@ def _check_resumes(out: Path, description: dict[str, Any]) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     there = read_run(out)
-    for key in ("config", "patches_digest"):
-        if there[key] != description[key]:
-            raise InputError(
-                f"{out}: holds a run with another {'configuration' if key == 'config' else 'patch file'}; choose another --out"
-            )
+    if FitConfig(**there["config"]) != FitConfig(
+        **description["config"]
+    ):  # an option that the run does not know has its default
+        raise InputError(f"{out}: holds a run with other options; choose another --out, or go on with --resume {out}")
+    if there["patches_digest"] != description["patches_digest"]:
+        raise InputError(
+            f"{out}: its patches {description['patches']} have changed since the run began; choose another --out to train on them as they are now"
+        )
 
 
 def _begin(config: FitConfig, spec: InputSpec, device: torch.device) -> FitState:
@@ -284,17 +288,21 @@ def _finish(
         reestimate_batch_norm(state.average, open_card, data, device)
         engine = TorchEngine(state.average, device)
         chosen_on = "val" if data.sequences("val") else "train"
-        result = evaluate(open_card, engine, data, split=chosen_on)
-    report, rule = _report_threshold(result.metric, config.false_alarms)
+        raw = evaluate(open_card, engine, data, split=chosen_on).metric
+    scale = fit_scale(*raw.outcomes())
+    metric = raw.scaled(scale)
+    report, rule = _report_threshold(metric, config.false_alarms)
     card = dataclasses.replace(
-        open_card, thresholds=Thresholds(report, max(LOWEST, report / 4) if report > LOWEST else LOWEST)
+        open_card,
+        scale=scale,
+        thresholds=Thresholds(report, max(LOWEST, report / 4) if report > LOWEST else LOWEST),
     )
     save_tensors(out / MODEL, state.average.to("cpu").state_dict())
     description = {
         **description,
         "model": card.to_json(),
         "threshold_chosen": {"on": chosen_on, "rule": rule},
-        "scores": {chosen_on: result.metric.at(report).to_json()},
+        "scores": {chosen_on: metric.at(report).to_json()},
         "steps": state.step,
         "seconds": round(state.seconds, 1),
         "loss": state.course[-1]["loss"] if state.course else None,
