@@ -79,7 +79,7 @@ def test_a_budget_in_minutes_is_kept(small_patches, tmp_path):
 def test_another_config_in_the_same_folder_is_refused(small_patches, tmp_path):
     patches = Patches.open(small_patches)
     fit(patches, tmp_path / "run", FitConfig(width=0.125, epochs=0.1, batch=16), device=CPU)
-    with pytest.raises(InputError, match="another configuration"):
+    with pytest.raises(InputError, match="other options"):
         fit(patches, tmp_path / "run", FitConfig(width=0.25, epochs=0.1, batch=16), device=CPU)
 
 

@@ -104,6 +104,8 @@ def fit(
         _resume(state, out / CHECKPOINT, device)
     else:
         write_json(out / DESCRIPTION, description)
+    if state.total and state.step >= state.total:
+        stage(f"{out} has all its {state.total} steps; only its statistics and threshold are found again")
     _train(state, reader, config, out, device, progress)
     stage("batch-norm statistics from whole frames, then the threshold on the validation frames")
     return _finish(state, config, spec, description, out, device)

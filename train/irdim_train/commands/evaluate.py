@@ -52,6 +52,8 @@ def command(
             raise InputError(f"--threshold {threshold:g}: above 0, at most 1")
         low = min(card.thresholds.low, threshold)
         card = dataclasses.replace(card, thresholds=Thresholds(threshold, low))
+    if any(r <= 0 for r in radius or ()):
+        raise InputError(f"--radius {min(radius or ()):g}: above 0")
     data = data or trained_on
     if evidence is not None:
         card = dataclasses.replace(card, evidence=evidence)

@@ -14,6 +14,7 @@ from irdim_train.commands.progress import progress_bar
 
 
 def command(
+    context: typer.Context,
     patches: Annotated[Path | None, typer.Argument(help="Patch file that irdim-train crop wrote.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run to write; the default is a new folder under runs/.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run, with its own options and patches.")] = None,
@@ -51,13 +52,21 @@ def command(
     from irdim.patches import Patches
     from irdim_train.devices import choose_device
     from irdim_train.fit import fit
-    from irdim_train.runs import FitConfig, read_run
+    from irdim_train.runs import CHECKPOINT, FitConfig, read_run
 
+    given = {name for name in context.params if context.get_parameter_source(name).name == "COMMANDLINE"}  # type: ignore[union-attr]
     if resume is not None:
+        if own := given - {"resume", "device", "as_json"}:
+            options = ", ".join(
+                "PATCHES" if name == "patches" else f"--{name.replace('_', '-')}" for name in sorted(own)
+            )
+            raise InputError(f"--resume goes on with the options of {resume}; leave out {options}")
         description = read_run(resume)
         config, out, patches = FitConfig(**description["config"]), resume, Path(description["patches"])
     elif patches is None:
         raise InputError("name a patch file (irdim-train fit PATCHES) or a run to go on with (--resume RUN)")
+    elif {"epochs", "minutes"} <= given:
+        raise InputError("--epochs and --minutes: choose one")
     else:
         config = FitConfig(
             backbone=backbone,
@@ -91,8 +100,13 @@ def command(
         if bar.disable:
             print(f"fit: {text}", file=sys.stderr, flush=True)
 
-    with bar:
-        result = fit(Patches.open(patches), out, config, device=choose_device(device), progress=show, stage=tell)
+    try:
+        with bar:
+            result = fit(Patches.open(patches), out, config, device=choose_device(device), progress=show, stage=tell)
+    except KeyboardInterrupt:
+        if (out / CHECKPOINT).is_file():
+            print(f"fit: stopped; go on with irdim-train fit --resume {out}", file=sys.stderr)
+        raise
     if as_json:
         print(json.dumps({"run": str(out), **result}))
         return
