@@ -1,4 +1,4 @@
-"""Backbones: from the input map (N, C, H, W) to features at stride 8. `build_backbone` knows them by name."""
+"""Backbones: from the input map (N, C, H, W) to features at stride 8, the first convolution at full resolution. `build_backbone` knows them by name."""
 
 from collections.abc import Callable
 
@@ -6,8 +6,19 @@ from torch import nn
 
 from irdim.errors import InputError
 from irdim_train.backbones.darknet import darknet19
+from irdim_train.backbones.googlenet import googlenet
+from irdim_train.backbones.inverted import efficientnet, mobilenet
+from irdim_train.backbones.resnet import resnet18
+from irdim_train.backbones.squeezenet import squeezenet
 
-BACKBONES: dict[str, Callable[[int, float], tuple[nn.Module, int]]] = {"darknet19": darknet19}
+BACKBONES: dict[str, Callable[[int, float], tuple[nn.Module, int]]] = {
+    "darknet19": darknet19,
+    "resnet18": resnet18,
+    "googlenet": googlenet,
+    "squeezenet": squeezenet,
+    "mobilenet": mobilenet,
+    "efficientnet": efficientnet,
+}
 
 
 def build_backbone(name: str, channels: int, width: float) -> tuple[nn.Module, int]:

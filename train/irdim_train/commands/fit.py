@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from irdim.errors import InputError
 from irdim_train.commands.progress import progress_bar
@@ -18,7 +19,9 @@ def command(
     patches: Annotated[Path | None, typer.Argument(help="Patch file that irdim-train crop wrote.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run to write; the default is a new folder under runs/.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run, with its own options and patches.")] = None,
-    backbone: Annotated[str, typer.Option(help="darknet19.")] = "darknet19",
+    backbone: Annotated[
+        str, typer.Option(help="darknet19, resnet18, googlenet, squeezenet, mobilenet or efficientnet.")
+    ] = "darknet19",
     width: Annotated[float, typer.Option(help="Multiplier of every layer's channels; 1.0 is the paper's.")] = 0.5,
     input: Annotated[
         str, typer.Option(help="single, sequence, difference (the paper's) or difference+frame.")
@@ -41,6 +44,12 @@ def command(
     ] = True,
     seed: Annotated[int, typer.Option(help="Same seed, same weights (on a CPU).")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
+    describe: Annotated[
+        bool,
+        typer.Option(
+            "--describe", help="Print what each backbone costs and sees at this width and input, and train nothing."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train a detector on patches, then choose its threshold on whole validation frames.
@@ -55,6 +64,9 @@ def command(
     from irdim_train.runs import CHECKPOINT, FitConfig, read_run
 
     given = {name for name in context.params if context.get_parameter_source(name).name == "COMMANDLINE"}  # type: ignore[union-attr]
+    if describe:
+        _describe(backbone if "backbone" in given else None, width, input, as_json)
+        return
     if resume is not None:
         if own := given - {"resume", "device", "as_json"}:
             options = ", ".join(
@@ -118,3 +130,35 @@ def command(
         f"({score['protocol']}, threshold {score['threshold']:.3f}, {result['threshold_chosen']['rule']})"
     )
     console.print(f"next: irdim-train evaluate {out}   |   irdim-export {out} --int8")
+
+
+def _describe(backbone: str | None, width: float, kind: str, as_json: bool) -> None:
+    from irdim.differencing import InputSpec
+    from irdim_train.backbones import BACKBONES
+    from irdim_train.describe import describe
+
+    channels = InputSpec(kind, 1, False).channels
+    patch, frame = (80, 80), (512, 640)
+    names = [backbone] if backbone else list(BACKBONES)
+    rows = {name: describe(name, channels, width, (patch, frame)) for name in names}
+    if as_json:
+        print(
+            json.dumps(
+                {
+                    name: {
+                        "parameters": row.parameters,
+                        "multiply_adds": {f"{w}x{h}": n for (h, w), n in row.multiply_adds.items()},
+                        "receptive_field": row.receptive_field,
+                    }
+                    for name, row in rows.items()
+                }
+            )
+        )
+        return
+    table = Table("backbone", "parameters", "multiply-adds 80x80", "multiply-adds 640x512", "receptive field")
+    for name, row in rows.items():
+        costs = (f"{row.multiply_adds[size] / 1e9:.3f} G" for size in (patch, frame))
+        table.add_row(name, f"{row.parameters:,}", *costs, f"{row.receptive_field} px")
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"width {width:g}, input {kind} ({channels} channels), stride 8")
