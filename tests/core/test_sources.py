@@ -1,6 +1,11 @@
 """Reading sequences: every format gives back what was written, and every kind of damage ends in one line that names the file."""
 
+import contextlib
 import json
+import resource
+import struct
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -57,6 +62,18 @@ def fails(path: Path, *parts: str) -> None:
     assert "\n" not in str(caught.value)
     for part in parts:
         assert part in str(caught.value)
+
+
+@contextlib.contextmanager
+def bounded(more: int) -> Iterator[None]:
+    """Within, the process may take no more than `more` bytes of address space beyond what it has."""
+    now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (now + more, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
 
 
 @pytest.mark.parametrize(
@@ -292,3 +309,128 @@ def test_what_is_no_sequence_is_said_so(tmp_path: Path) -> None:
             open_source(tmp_path / "a.npy", interval=interval)
     assert not is_sequence(tmp_path / "note.txt")
     assert not is_sequence(tmp_path / "times.npy")
+
+
+def png(width: int, height: int, bits: int = 16) -> bytes:
+    """A PNG that claims a size and holds next to nothing, every checksum right."""
+    parts = [
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)),
+        (b"IDAT", zlib.compress(b"\0")),
+        (b"IEND", b""),
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
+    )
+
+
+def tiff(width: int, height: int, *, held: int = 0, kind: int = 1, bits: int = 16, **tags: int) -> bytes:
+    """An uncompressed TIFF of one strip that claims a size and holds `held` bytes; kind: SampleFormat (3: float)."""
+    values = {
+        256: width,
+        257: height,
+        258: bits,
+        259: 1,
+        262: 1,
+        273: 8,
+        277: 1,
+        278: height,
+        279: width * height * bits // 8,
+        339: kind,
+    }
+    values |= {int(tag[1:]): value for tag, value in tags.items()}
+    directory = b"".join(struct.pack("<HHII", tag, 4, 1, value % 2**32) for tag, value in sorted(values.items()))
+    return b"II*\0" + struct.pack("<I", 8 + held) + bytes(held) + struct.pack("<H", len(values)) + directory + bytes(4)
+
+
+def npy(shape: tuple[int, ...], descr: str = "<u2", data: bytes = b"") -> bytes:
+    text = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}".encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + data
+
+
+HOSTILE = {
+    "png huge.png": png(100_000, 100_000),
+    "png of no width.png": png(0, 5),
+    "png empty.png": png(3000, 3000),
+    "tiff huge.tif": tiff(100_000, 100_000),
+    "tiff truncated.tif": tiff(8000, 8000, held=1000),
+    "tiff huge tiles.tif": tiff(64, 64, _322=1 << 20, _323=1 << 20, _324=8, _325=64),
+    "tiff many channels.tif": tiff(4096, 4096, _277=60000),
+    "tiff cut in its directory.tif": tiff(64, 64)[:60],
+    "tiff directory beyond.tif": b"II*\0\xff\xff\xff\x7f",
+    "bigtiff.tif": b"II+\0\x08\0\0\0" + bytes(100),
+    "bmp huge.bmp": b"BM" + struct.pack("<IIIIiiHHIIiiII", 54, 0, 54, 40, 100_000, -100_000, 1, 8, 0, 0, 1, 1, 0, 0),
+    "jpeg huge.jpg": b"\xff\xd8\xff\xc0\0\x0b\x08\xff\xff\xff\xff\x01\x01\x11\0\xff\xd9",
+    "jpeg cut.jpg": cv2.imencode(".jpg", counts(1, np.uint8)[0])[1].tobytes()[:-40],
+    "a text.png": b"no image at all",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_image_is_refused_in_bounded_memory(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    (folder / name).write_bytes(HOSTILE[name])
+    with bounded(200 << 20):
+        fails(folder, name)
+
+
+def test_float_images_are_refused_by_name(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "clip", np.full((2, 12, 17), np.nan, np.float32), ".tif")
+    fails(folder, "f0.tif", "float32", "8- or 16-bit")
+
+
+@pytest.mark.parametrize(
+    ("data", "part"),
+    [
+        (npy((1, 1 << 40, 1 << 40)), "truncated"),
+        (npy((1 << 62, 1 << 62, 1 << 62)), "truncated"),
+        (npy((-1, 4, 4), data=bytes(64)), "npy"),
+        (npy((2, 1 << 40, 4)), "truncated"),
+        (npy((1, 20_000, 20_000)) + bytes(1), "truncated"),
+        (npy((1, 2, 2), "|O", bytes(64)), "object arrays"),
+        (b"\x93NUMPY\x01\x00\xff\xff" + b"(" * 9000, "truncated"),
+    ],
+)
+def test_a_hostile_npy_is_refused_in_bounded_memory(tmp_path: Path, data: bytes, part: str) -> None:
+    (tmp_path / "a.npy").write_bytes(data)
+    with bounded(200 << 20):
+        fails(tmp_path / "a.npy", "a.npy", part)
+
+
+def test_frames_beyond_any_sensor_are_refused_although_the_file_holds_them(tmp_path: Path) -> None:
+    with (tmp_path / "a.npy").open("wb") as file:  # sparse: no block of it is on the disk
+        file.write(npy((1, 20_000, 20_000)))
+        file.truncate(file.tell() + 2 * 20_000**2)
+    fails(tmp_path / "a.npy", "20000x20000", "megapixels")
+    with (tmp_path / "b.raw").open("wb") as file:
+        file.truncate(2 * 60_000**2)
+    (tmp_path / "b.json").write_text('{"width": 60000, "height": 60000, "bits": 16}')
+    fails(tmp_path / "b.raw", "60000x60000", "megapixels")
+
+
+def test_hostile_times_are_refused_in_bounded_memory(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", counts())
+    (tmp_path / "a.times.npy").write_bytes(npy((1 << 40,), "<f8"))
+    with bounded(200 << 20):
+        fails(tmp_path / "a.npy", "a.times.npy")
+    (tmp_path / "a.times.npy").unlink()
+    with (tmp_path / "a.times.csv").open("wb") as file:
+        file.truncate(1 << 40)
+    with bounded(200 << 20):
+        fails(tmp_path / "a.npy", "a.times.csv", "MiB")
+
+
+def test_nothing_but_our_line_is_said_of_what_is_no_video(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for name in ("a.mp4", "a.avi", "a.mkv"):
+        (tmp_path / name).write_text("no video at all\n" * 100)
+        fails(tmp_path / name, name, "no video")
+    whole = write_video(tmp_path / "b.mp4", counts(30, np.uint8).repeat(4, 1).repeat(4, 2), "mp4v").read_bytes()
+    (tmp_path / "b.mp4").write_bytes(whole[: len(whole) // 2])
+    fails(tmp_path / "b.mp4", "b.mp4")
+    assert capfd.readouterr().err == ""
+
+
+def test_jpegs_are_read_and_what_they_lose_is_said(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "clip", np.full((3, 16, 16), 90, np.uint8), ".jpg")
+    assert (read(folder) == 90).all()
+    assert "JPEG" in open_source(folder).notes[0]  # type: ignore[attr-defined]

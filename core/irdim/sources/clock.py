@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from irdim.errors import InputError
+from irdim.sources.limits import check_file_size
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +40,7 @@ def find_clock(sidecars: Sequence[Path], interval: float | None) -> Clock:
     check_interval(interval)
     for path in sidecars:
         if path.is_file():
+            check_file_size(path)
             times = _read_npy(path) if path.suffix == ".npy" else _read_csv(path)
             _check_times(path, times)
             if interval is None and len(times) > 1:
@@ -55,8 +57,8 @@ def check_interval(interval: float | None) -> None:
 
 def _read_npy(path: Path) -> np.ndarray:
     try:
-        times = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        times = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: a claimed size is held against the file's
+    except (ValueError, OSError, EOFError, OverflowError) as error:
         raise InputError(f"{path}: not a readable array of times ({_line(error)})") from None
     if not isinstance(times, np.ndarray) or times.ndim != 1 or times.dtype.kind not in "fiu":
         raise InputError(f"{path}: must be a one-dimensional array of seconds")

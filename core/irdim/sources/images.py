@@ -1,9 +1,7 @@
 """A folder of still images, one a frame, in natural order of their names."""
 
 import re
-import struct
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +11,14 @@ import numpy as np
 
 from irdim.errors import InputError
 from irdim.sources.clock import Clock, find_clock
+from irdim.sources.decoders import quiet
 from irdim.sources.frame import Frame
+from irdim.sources.headers import check_image
+from irdim.sources.limits import check_file_size
 
-SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
+SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg")
+_LOSSY = (".jpg", ".jpeg")
+_LARGEST_FILE = 1 << 29  # bytes: the largest frame, uncompressed, in four channels of 16 bits
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -66,24 +69,37 @@ class ImageFolder:
 
 
 def open_images(folder: Path, name: str, interval: float | None) -> ImageFolder:
-    """Open a folder of images; the first gives shape and depth. Times: `times.npy` or `times.csv` in the folder."""
+    """Open a folder of images, in natural order of their names."""
     files = image_files(folder)
     if not files:
-        raise InputError(f"{folder}: no PNG, TIFF or BMP image in this folder")
+        raise InputError(f"{folder}: no PNG, TIFF or BMP image in this folder (nor a JPEG)")
+    return open_files(files, name, interval)
+
+
+def open_files(files: Sequence[Path], name: str, interval: float | None) -> ImageFolder:
+    """Open images as the frames of a sequence, in this order; the first gives shape and depth.
+
+    Times: `times.npy` or `times.csv` beside the first, where they are all images of that folder.
+    """
     first = read_image(files[0])
-    clock = find_clock([folder / "times.npy", folder / "times.csv"], interval)
+    folder = files[0].parent
+    whole = len(files) == len(image_files(folder))
+    clock = find_clock([folder / "times.npy", folder / "times.csv"] if whole else [], interval)
     clock.check_length(len(files))
-    return ImageFolder(name, tuple(files), first.shape, first.dtype, clock, _numbering_notes(files))
+    notes = _numbering_notes(files)
+    if any(path.suffix.lower() in _LOSSY for path in files):
+        notes += ("JPEG: what it lost of dim targets is lost; import the lossless frames if there are any",)
+    return ImageFolder(name, tuple(files), first.shape, first.dtype, clock, notes)
 
 
 def read_image(path: Path) -> np.ndarray:
     """(H, W) uint8 or uint16; of colour files if the channels are equal. InputError where it is no such image."""
     try:
+        check_file_size(path, _LARGEST_FILE)
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the file") from None
-    if problem := _damage(data):
-        raise InputError(f"{path}: {problem}; copy it again or take it out")
+    check_image(path, data)
     pixels = _decode(data)
     if pixels is None:
         raise InputError(f"{path}: corrupt or no image; copy it again or take it out")
@@ -95,15 +111,11 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def _decode(data: bytes) -> np.ndarray | None:
-    log = cv2.utils.logging
-    level = log.getLogLevel()
-    log.setLogLevel(log.LOG_LEVEL_SILENT)  # its own lines about a corrupt file would only hide ours
-    try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        return None
-    finally:
-        log.setLogLevel(level)
+    with quiet():
+        try:
+            return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        except cv2.error:
+            return None
 
 
 def _grey(path: Path, pixels: np.ndarray) -> np.ndarray:
@@ -113,44 +125,7 @@ def _grey(path: Path, pixels: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(colours[..., 0])
 
 
-def _damage(data: bytes) -> str:
-    """What decoders differ on: some give half an image for a truncated file, or the first page of several alone."""
-    if not data:
-        return "an empty file"
-    if data[:8] == b"\x89PNG\r\n\x1a\n":
-        return _png_damage(data)
-    if data[:2] == b"BM" and len(data) >= 6 and len(data) < (size := struct.unpack_from("<I", data, 2)[0]):
-        return f"truncated: {len(data)} of {size} bytes"
-    if data[:4] in (b"II*\0", b"MM\0*") and _tiff_pages(data) > 1:
-        return "a TIFF with several pages; write each frame to a file of its own"
-    return ""
-
-
-def _png_damage(data: bytes) -> str:
-    at = 8
-    while at + 12 <= len(data):
-        size, kind = struct.unpack_from(">I4s", data, at)
-        if at + 12 + size > len(data):
-            break
-        if zlib.crc32(data[at + 4 : at + 8 + size]) != struct.unpack_from(">I", data, at + 8 + size)[0]:
-            return f"corrupt: checksum of its {kind.decode('latin-1')!r} part is wrong"
-        if kind == b"IEND":
-            return ""
-        at += 12 + size
-    return f"truncated after {len(data)} bytes"
-
-
-def _tiff_pages(data: bytes) -> int:
-    order = "<" if data[:2] == b"II" else ">"
-    try:
-        directory = struct.unpack_from(order + "I", data, 4)[0]
-        entries = struct.unpack_from(order + "H", data, directory)[0]
-        return 2 if struct.unpack_from(order + "I", data, directory + 2 + 12 * entries)[0] else 1
-    except struct.error:
-        return 0  # truncated: the decoder will say so
-
-
-def _numbering_notes(files: list[Path]) -> tuple[str, ...]:
+def _numbering_notes(files: Sequence[Path]) -> tuple[str, ...]:
     """A note where some files of an evenly numbered folder are missing: they are taken as consecutive."""
     numbers = [int(runs[-1]) for p in files if (runs := re.findall(r"[0-9]+", p.stem))]
     if len(numbers) != len(files) or len(numbers) < 3:

@@ -11,16 +11,14 @@ from irdim.sources.raw import open_raw
 from irdim.sources.stack import open_stack
 from irdim.sources.video import open_video
 
-_KNOWN = (
-    "a folder of PNG, TIFF or BMP images or with frames.npy, a video, a .npy stack, or raw .y16/.raw with its .json"
-)
+_KNOWN = "a folder of PNG, TIFF, BMP or JPEG images or with frames.npy, a video, a .npy stack, or raw .y16/.raw with its .json"
 _PLAIN = ("frames", "images")  # folder names that say what is in them, not which sequence it is
 
 
 def open_source(path: Path, *, interval: float | None = None) -> FrameSource:
     """Open a sequence; frames are read while iterating.
 
-    path: a folder of PNG, TIFF or BMP images (natural order), a folder with `frames.npy`, a video file, a `.npy` stack
+    path: a folder of PNG, TIFF, BMP or JPEG images (natural order), a folder with `frames.npy`, a video file, a `.npy` stack
     (T, H, W), or raw `.y16`/`.raw` with a sidecar `<stem>.json`. interval: seconds between frames, instead of what the
     file says. Raises InputError, naming the file, where it is none of these; while iterating, where a frame is corrupt
     or unlike the first.

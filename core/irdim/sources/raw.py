@@ -1,7 +1,6 @@
 """Raw counts in one file, as cameras dump them (Y16), with a JSON sidecar that says their shape."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,53 +8,17 @@ import numpy as np
 
 from irdim.errors import InputError
 from irdim.files import read_json
-from irdim.sources.clock import Clock, check_interval, find_clock
-from irdim.sources.frame import Frame
+from irdim.sources.clock import check_interval, find_clock
+from irdim.sources.limits import check_file_size, check_frame_size
+from irdim.sources.stack import Stack
 
 SUFFIXES = (".y16", ".raw")
 _KEYS = ("width", "height", "bits", "depth", "interval", "header_bytes", "byte_order")
 _LARGEST = 1 << 16  # pixels a side
 
 
-@dataclass(frozen=True, eq=False)
-class Raw:
-    """FrameSource over raw frames (T, H, W). Raises InputError at a count that the stated bits cannot hold."""
-
-    name: str
-    path: Path
-    array: np.ndarray
-    bits: int
-    clock: Clock = field(default_factory=Clock)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.array.shape[1], self.array.shape[2]
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.array.dtype.newbyteorder("=")
-
-    @property
-    def interval(self) -> float | None:
-        return self.clock.interval
-
-    @property
-    def length(self) -> int:
-        return len(self.array)
-
-    def __iter__(self) -> Iterator[Frame]:
-        for index in range(len(self.array)):
-            pixels = np.array(self.array[index], self.dtype)
-            if (top := int(pixels.max())) >> self.bits:
-                sidecar = self.path.with_suffix(".json").name
-                raise InputError(
-                    f"{self.path}, frame {index}: {top} is over {self.bits} bits; see bits, byte_order in {sidecar}"
-                )
-            yield Frame(index, self.clock.at(index), pixels)
-
-
-def open_raw(path: Path, name: str, interval: float | None) -> Raw:
-    """Open raw frames. Times: `<stem>.times.npy` or `.csv`.
+def open_raw(path: Path, name: str, interval: float | None) -> Stack:
+    """Open raw frames; one with a count that the stated bits cannot hold is an InputError. Times: `<stem>.times.npy` or `.csv`.
 
     Sidecar `<stem>.json`: width, height, bits (or depth: 8 to 16; 16 if left out), and optionally interval (s),
     header_bytes (once, at the beginning), byte_order ("little" or "big").
@@ -63,6 +26,7 @@ def open_raw(path: Path, name: str, interval: float | None) -> Raw:
     sidecar = path.with_suffix(".json")
     if not sidecar.is_file():
         raise InputError(f"{path}: raw frames need a sidecar {sidecar.name} with width, height and bits")
+    check_file_size(sidecar)
     value = read_json(sidecar, "sidecar of raw frames")
     if not isinstance(value, dict):
         raise InputError(f"{sidecar}: must be an object with width, height and bits")
@@ -71,6 +35,7 @@ def open_raw(path: Path, name: str, interval: float | None) -> Raw:
     if "bits" in value and "depth" in value and value["bits"] != value["depth"]:
         raise InputError(f"{sidecar}: bits and depth contradict each other; keep one")
     width, height = (_whole(sidecar, value, key, 1, _LARGEST) for key in ("width", "height"))
+    check_frame_size(sidecar, width, height)
     bits = _whole(sidecar, value, "depth" if "depth" in value else "bits", 8, 16, 16)
     header = _whole(sidecar, value, "header_bytes", 0, 1 << 40, 0)
     order = value.get("byte_order", "little")
@@ -92,7 +57,13 @@ def open_raw(path: Path, name: str, interval: float | None) -> Raw:
     array = np.memmap(path, dtype, "r", header, (size // frame, height, width))
     clock = find_clock([path.with_name(f"{path.stem}.times{suffix}") for suffix in (".npy", ".csv")], interval)
     clock.check_length(len(array))
-    return Raw(name, path, array, bits, clock)
+    return Stack(name, array, clock, partial(_check_bits, path, bits))
+
+
+def _check_bits(path: Path, bits: int, index: int, pixels: np.ndarray) -> None:
+    if (top := int(pixels.max())) >> bits:
+        sidecar = path.with_suffix(".json").name
+        raise InputError(f"{path}, frame {index}: {top} is over {bits} bits; see bits, byte_order in {sidecar}")
 
 
 def _whole(path: Path, value: dict[str, Any], key: str, low: int, high: int, default: int | None = None) -> int:

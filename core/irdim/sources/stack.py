@@ -1,6 +1,6 @@
 """A NumPy file (T, H, W), read through a memory map."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,17 @@ import numpy as np
 from irdim.errors import InputError
 from irdim.sources.clock import Clock, find_clock
 from irdim.sources.frame import Frame
+from irdim.sources.limits import check_frame_size
 
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """FrameSource over an array (T, H, W), in memory or mapped."""
+    """FrameSource over an array (T, H, W), in memory or mapped. `check(index, pixels)` may raise at a frame that cannot be."""
 
     name: str
     array: np.ndarray
     clock: Clock = field(default_factory=Clock)
+    check: Callable[[int, np.ndarray], None] | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -38,7 +40,10 @@ class Stack:
 
     def __iter__(self) -> Iterator[Frame]:
         for index in range(len(self.array)):
-            yield Frame(index, self.clock.at(index), np.array(self.array[index], self.dtype, order="C"))
+            pixels = np.array(self.array[index], self.dtype, order="C")
+            if self.check:
+                self.check(index, pixels)
+            yield Frame(index, self.clock.at(index), pixels)
 
 
 def open_stack(path: Path, name: str, interval: float | None) -> Stack:
@@ -53,8 +58,9 @@ def open_stack(path: Path, name: str, interval: float | None) -> Stack:
 def map_stack(path: Path) -> np.ndarray:
     """Memory map of a .npy file. Raises InputError unless it is (T, H, W) uint8 or uint16 with at least one frame."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        with np.errstate(over="ignore"):  # of a claimed shape; what is mapped is held against the file's size
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError, OverflowError) as error:
         why = " ".join(str(error).split())
         hint = (
             "object arrays are not read"
@@ -66,11 +72,12 @@ def map_stack(path: Path) -> np.ndarray:
         ) from None
     if not isinstance(array, np.ndarray):
         raise InputError(f"{path}: an archive, not a .npy stack; save it as (T, H, W) uint8 or uint16")
+    if array.ndim != 3 or 0 in array.shape:
+        raise InputError(f"{path}: shape {array.shape}; a stack is (T, H, W) with at least one frame")
+    check_frame_size(path, array.shape[2], array.shape[1])
     if array.dtype.kind == "f":
-        extra = " with NaN" if array.size and array.ndim and np.isnan(array[0]).any() else ""
+        extra = " with NaN" if np.isnan(array[0]).any() else ""
         raise InputError(f"{path}: {array.dtype} pixels{extra}; save the sensor's counts as (T, H, W) uint8 or uint16")
     if array.dtype.newbyteorder("=") not in (np.uint8, np.uint16):
         raise InputError(f"{path}: {array.dtype} pixels; save it as (T, H, W) uint8 or uint16")
-    if array.ndim != 3 or 0 in array.shape:
-        raise InputError(f"{path}: shape {array.shape}; a stack is (T, H, W) with at least one frame")
     return array

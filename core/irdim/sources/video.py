@@ -10,7 +10,9 @@ import numpy as np
 
 from irdim.errors import InputError
 from irdim.sources.clock import Clock, find_clock
+from irdim.sources.decoders import quiet
 from irdim.sources.frame import Frame
+from irdim.sources.limits import check_frame_size
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv")
 _COUNTED = (".mp4", ".m4v", ".mov", ".avi")  # containers with an index of their frames, whose count can be relied on
@@ -77,9 +79,11 @@ def open_video(path: Path, name: str, interval: float | None) -> Video:
 
 
 def _capture(path: Path) -> Any:
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    with quiet():
+        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     if not capture.isOpened():
         raise InputError(f"{path}: truncated, or no video; copy it again or convert it to images or .npy")
+    check_frame_size(path, *(int(capture.get(k)) for k in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)))
     code = int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT))
     tag = code.to_bytes(4, "little") if code > 0 else b"    "
     if tag[:1] == b"Y" and 8 < tag[3] <= 16:  # FFmpeg's tags of deep planar formats end in their depth
