@@ -67,14 +67,13 @@ def small_patches(small_data: Path) -> Path:
 @pytest.fixture(scope="session")
 def small_run(small_patches: Path) -> Path:
     """A narrow network, trained for a few seconds; good enough to find the targets of small_data."""
-    import torch
 
     from irdim.patches import Patches
     from irdim_train.fit import fit
     from irdim_train.runs import FitConfig
 
     out = small_patches.parent / "run"
-    fit(Patches.open(small_patches), out, FitConfig(width=0.25, epochs=12, batch=16), device=torch.device("cpu"))
+    fit(Patches.open(small_patches), out, FitConfig(width=0.25, epochs=12, batch=16))
     return out
 
 

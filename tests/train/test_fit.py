@@ -19,7 +19,6 @@ from irdim_train.runs import FitConfig, load_model, load_tensors
 from irdim_train.torch_engine import TorchEngine
 
 CONFIG = FitConfig(width=0.125, epochs=3, batch=16)
-CPU = torch.device("cpu")
 
 
 def weights(run):
@@ -43,7 +42,7 @@ def test_the_run_finds_the_targets_of_other_scenes(small_run, small_data):
 def test_same_seed_same_weights(small_patches, tmp_path):
     patches = Patches.open(small_patches)
     for name in ("a", "b"):
-        fit(patches, tmp_path / name, CONFIG, device=CPU)
+        fit(patches, tmp_path / name, CONFIG)
     assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
 
 
@@ -52,7 +51,7 @@ def test_kill_9_and_resume_end_in_the_same_weights(small_patches, tmp_path):
         "import sys; from pathlib import Path; import torch; import irdim_train.fit as f;"
         "from irdim.patches import Patches; from irdim_train.runs import FitConfig;"
         "f.CHECKPOINT_SECONDS = 0.0; torch.set_num_threads(1);"
-        "f.fit(Patches.open(Path(sys.argv[1])), Path(sys.argv[2]), FitConfig(width=0.125, epochs=6, batch=16), device=torch.device('cpu'))"
+        "f.fit(Patches.open(Path(sys.argv[1])), Path(sys.argv[2]), FitConfig(width=0.125, epochs=6, batch=16))"
     )
     command = [sys.executable, "-c", code, str(small_patches)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -72,15 +71,15 @@ def test_kill_9_and_resume_end_in_the_same_weights(small_patches, tmp_path):
 
 def test_a_budget_in_minutes_is_kept(small_patches, tmp_path):
     config = FitConfig(width=0.125, minutes=0.05, batch=16)
-    result = fit(Patches.open(small_patches), tmp_path / "run", config, device=CPU)
+    result = fit(Patches.open(small_patches), tmp_path / "run", config)
     assert 1 < result["seconds"] < 12
 
 
 def test_another_config_in_the_same_folder_is_refused(small_patches, tmp_path):
     patches = Patches.open(small_patches)
-    fit(patches, tmp_path / "run", FitConfig(width=0.125, epochs=0.1, batch=16), device=CPU)
+    fit(patches, tmp_path / "run", FitConfig(width=0.125, epochs=0.1, batch=16))
     with pytest.raises(InputError, match="other options"):
-        fit(patches, tmp_path / "run", FitConfig(width=0.25, epochs=0.1, batch=16), device=CPU)
+        fit(patches, tmp_path / "run", FitConfig(width=0.25, epochs=0.1, batch=16))
 
 
 def test_a_loss_that_is_not_finite_stops_and_names_the_patches(small_patches, tmp_path):
@@ -92,7 +91,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_patches(small_patches, tm
     table["sigma_difference"][:] = np.nan
     np.save(broken / "table.npy", table)
     with pytest.raises(InputError, match=r"step 0: the loss is not finite \(patches \d+ to \d+\)"):
-        fit(Patches.open(broken), tmp_path / "run", CONFIG, device=CPU)
+        fit(Patches.open(broken), tmp_path / "run", CONFIG)
 
 
 def test_a_run_without_a_model_says_how_to_go_on(tmp_path):
@@ -176,7 +175,7 @@ def test_an_option_that_makes_no_sense_is_named(wrong, message):
 def test_too_large_a_batch_leaves_nothing_that_blocks_the_next_try(small_patches, tmp_path):
     patches = Patches.open(small_patches)
     with pytest.raises(InputError, match="fewer than a batch of 9999"):
-        fit(patches, tmp_path / "run", FitConfig(batch=9999), device=CPU)
+        fit(patches, tmp_path / "run", FitConfig(batch=9999))
     assert not (tmp_path / "run").exists()
 
 

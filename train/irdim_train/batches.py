@@ -1,6 +1,6 @@
 """Batches of patches in a seeded order that any step can be re-entered at, and their augmentation."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -26,11 +26,24 @@ class Batch:
     rows: np.ndarray
 
 
+@dataclass(frozen=True)
+class Share:
+    """Which part of every batch a process takes: each `ranks`-th patch, from the `rank`-th on."""
+
+    rank: int = 0
+    ranks: int = 1
+
+
+WHOLE = Share()
+
+
 class BatchReader:
     """Reads patches of one split as network input and target maps."""
 
-    def __init__(self, patches: Patches, spec: InputSpec, split: str, stride: int, device: torch.device) -> None:
-        self.patches, self.spec, self.stride, self.device = patches, spec, stride, device
+    def __init__(
+        self, patches: Patches, spec: InputSpec, split: str, stride: int, device: torch.device, batch: int = 64
+    ) -> None:
+        self.patches, self.spec, self.stride, self.device, self.batch = patches, spec, stride, device, batch
         self.rows = patches.rows(split)
         order = np.argsort(patches.boxes["patch"], kind="stable")
         self._boxes = patches.boxes[order]
@@ -50,7 +63,7 @@ class BatchReader:
         image = turn_image(network_input(stacks, self.spec, shifts, sigma), turn)
         boxes = turn_boxes(self._boxes_of(rows), turn, self.patches.size)
         targets = target_maps(boxes, len(rows), (self.patches.size,) * 2, self.stride)
-        return Batch(image.contiguous(memory_format=torch.channels_last), _to(targets, self.device), rows)
+        return Batch(image.contiguous(memory_format=torch.channels_last), maps_to(targets, self.device), rows)
 
     def _boxes_of(self, rows: np.ndarray) -> np.ndarray:
         parts = []
@@ -60,23 +73,33 @@ class BatchReader:
             parts.append(part)
         return np.concatenate(parts)
 
-    def steps(self, batch: int, seed: int, start: int, stop: int, augment: bool) -> Iterator[Batch]:
+    @property
+    def an_epoch(self) -> int:
+        """Batches an epoch; what does not fill one waits for the next order."""
+        return max(len(self.rows) // self.batch, 1)
+
+    def steps(self, seed: int, start: int, stop: int, augment: bool, share: Share = WHOLE) -> Iterator[Batch]:
         """Batches of steps start..stop - 1, the next one read while this one is trained on. Which patches a step reads, and how they are
-        varied, follows from seed and step alone."""
-        each = max(len(self.rows) // batch, 1)
+        varied, follows from seed, step and this process's share of each batch alone."""
 
         def prepare(step: int) -> Batch:
-            order = np.random.default_rng([seed, step // each]).permutation(self.rows)
-            at = (step % each) * batch
-            return self.read(order[at : at + batch], np.random.default_rng([seed, step, 1]) if augment else None)
+            order = np.random.default_rng([seed, step // self.an_epoch]).permutation(self.rows)
+            at = (step % self.an_epoch) * self.batch
+            mine = order[at : at + self.batch][share.rank :: share.ranks]
+            return self.read(mine, np.random.default_rng([seed, step, 1 + share.rank]) if augment else None)
 
-        with ThreadPoolExecutor(1) as reader:
-            coming = reader.submit(prepare, start) if start < stop else None
-            for step in range(start, stop):
-                assert coming is not None
-                here = coming
-                coming = reader.submit(prepare, step + 1) if step + 1 < stop else None
-                yield here.result()
+        return read_ahead(prepare, start, stop)
+
+
+def read_ahead(prepare: Callable[[int], Batch], start: int, stop: int) -> Iterator[Batch]:
+    """prepare(start) .. prepare(stop - 1), each prepared while the one before it is used."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(prepare, start) if start < stop else None
+        for step in range(start, stop):
+            assert coming is not None
+            here = coming
+            coming = reader.submit(prepare, step + 1) if step + 1 < stop else None
+            yield here.result()
 
 
 def vary(
@@ -119,7 +142,8 @@ def turn_boxes(boxes: np.ndarray, turn: int, size: int) -> np.ndarray:
     return boxes
 
 
-def _to(targets: TargetMaps, device: torch.device) -> TargetMaps:
+def maps_to(targets: TargetMaps, device: torch.device) -> TargetMaps:
+    """The same maps on a device."""
     place, classes, found, judged = (
         m.to(device) for m in (targets.place, targets.classes, targets.object, targets.judged)
     )

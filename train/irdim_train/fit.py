@@ -1,9 +1,9 @@
 """Train a network on patches: steps in a seeded order, checkpoints that resume exactly, thresholds chosen on whole validation frames."""
 
 import contextlib
-import dataclasses
 import json
 import math
+import resource
 import signal
 import threading
 import time
@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -21,13 +20,12 @@ from irdim.dataset import Dataset
 from irdim.differencing import InputSpec
 from irdim.errors import InputError
 from irdim.files import atomic_file, sha256, write_json
-from irdim.metrics import CentreDistance
 from irdim.patches import DESCRIPTION as PATCHES_DESCRIPTION
 from irdim.patches import Patches
-from irdim.score_scale import fit_scale
 from irdim_train.batches import Batch, BatchReader
+from irdim_train.choose_threshold import LOWEST, finish_card
 from irdim_train.devices import use_bfloat16
-from irdim_train.evaluate import evaluate, reestimate_batch_norm
+from irdim_train.distributed import ALONE, Ranks
 from irdim_train.loss import paper_loss
 from irdim_train.model import GridDetector
 from irdim_train.runs import (
@@ -38,18 +36,18 @@ from irdim_train.runs import (
     MODEL,
     VERSION,
     FitConfig,
+    load_model,
     load_tensors,
     load_weights,
     read_run,
     save_tensors,
 )
-from irdim_train.torch_engine import TorchEngine
+from irdim_train.whole_frames import WholeFrameReader
 
 WARM_UP = 0.05  # share of the steps over which the learning rate rises
 TIMED = 12  # steps that are timed to count out a budget in minutes
 CHECKPOINT_SECONDS = 60.0
 GRADIENT_NORM = 10.0
-LOWEST = 0.02  # the least score that is kept for tracks
 
 
 @dataclass
@@ -70,14 +68,14 @@ def fit(
     out: Path,
     config: FitConfig,
     *,
-    device: torch.device,
+    ranks: Ranks = ALONE,
     progress: Callable[[int, int, float], None] = lambda step, total, loss: None,
     stage: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Train a new run in the folder `out`, or go on with the one that lies there (same config and patches).
 
-    Returns the description
-    that is also in run.json. Raises InputError on patches of another kind or a loss that is not finite (the last checkpoint stays).
+    ranks: the processes that train together; the first one writes. Returns the description that is also in run.json, without the model on
+    the other ranks. Raises InputError on patches of another kind or a loss that is not finite (the last checkpoint stays).
     """
     spec = InputSpec(config.input, patches.description["frame_step"], patches.description["register"])
     digest = sha256(patches.path / PATCHES_DESCRIPTION)
@@ -94,21 +92,35 @@ def fit(
     with Dataset.open(Path(description["data"])) as data:  # thresholds need it in the end: better to miss it now
         data.check_splits()
     torch.manual_seed(config.seed)
-    state = _begin(config, spec, device)
-    reader = BatchReader(patches, spec, "train", state.model.stride, device)
+    state = _begin(config, spec, ranks.device)
+    reader = _reader(patches, spec, config, state.model.stride, ranks)
+    if (out / CHECKPOINT).is_file():
+        _resume(state, out / CHECKPOINT, ranks.device)
+    elif ranks.first:
+        write_json(out / DESCRIPTION, description)
+    if state.total and state.step >= state.total:
+        stage(f"{out} has all its {state.total} steps; only its statistics and threshold are found again")
+    _train(state, reader, config, out, ranks, progress)
+    if not ranks.first:
+        return description
+    stage("batch-norm statistics from whole frames, then the threshold on the validation frames")
+    return _finish(state, config, spec, description, out, ranks.device)
+
+
+def _reader(
+    patches: Patches, spec: InputSpec, config: FitConfig, stride: int, ranks: Ranks
+) -> BatchReader | WholeFrameReader:
+    if config.batch % ranks.ranks:
+        raise InputError(f"--batch {config.batch}: must be a multiple of the {ranks.ranks} processes")
+    if config.whole:
+        pixels = config.batch * patches.size**2
+        return WholeFrameReader(Path(patches.description["data"]), spec, stride, ranks.device, pixels)
+    reader = BatchReader(patches, spec, "train", stride, ranks.device, config.batch)
     if len(reader.rows) < config.batch:
         raise InputError(
             f"{patches.path}: {len(reader.rows)} training patches are fewer than a batch of {config.batch}; crop more or lower --batch"
         )
-    if (out / CHECKPOINT).is_file():
-        _resume(state, out / CHECKPOINT, device)
-    else:
-        write_json(out / DESCRIPTION, description)
-    if state.total and state.step >= state.total:
-        stage(f"{out} has all its {state.total} steps; only its statistics and threshold are found again")
-    _train(state, reader, config, out, device, progress)
-    stage("batch-norm statistics from whole frames, then the threshold on the validation frames")
-    return _finish(state, config, spec, description, out, device)
+    return reader
 
 
 def _check_resumes(out: Path, description: dict[str, Any]) -> None:
@@ -130,6 +142,8 @@ def _check_resumes(out: Path, description: dict[str, Any]) -> None:
 
 def _begin(config: FitConfig, spec: InputSpec, device: torch.device) -> FitState:
     model, average = (GridDetector(config.backbone, spec.channels, config.width) for _ in range(2))
+    if config.start is not None:
+        model.load_state_dict(_start_weights(Path(config.start), config, spec))
     average.load_state_dict(model.state_dict())
     model, average = (m.to(device, memory_format=torch.channels_last) for m in (model, average))  # type: ignore[call-overload]
     decayed = [p for p in model.parameters() if p.ndim > 1]
@@ -140,6 +154,19 @@ def _begin(config: FitConfig, spec: InputSpec, device: torch.device) -> FitState
         fused=device.type == "cuda",
     )
     return FitState(model, average, optimiser)
+
+
+def _start_weights(run: Path, config: FitConfig, spec: InputSpec) -> dict[str, Any]:
+    """The weights of a finished run. Raises InputError where it is another network."""
+    model, card = load_model(run)
+    for what, there, here in (
+        ("backbone", card.backbone, config.backbone),
+        ("width", card.width, config.width),
+        ("input", card.input.kind, spec.kind),
+    ):
+        if there != here:
+            raise InputError(f"{run}: its {what} is {there}, not {here}; only the same network can go on")
+    return model.state_dict()
 
 
 def _resume(state: FitState, path: Path, device: torch.device) -> None:
@@ -170,22 +197,25 @@ def _save(state: FitState, out: Path) -> None:
 
 def _train(
     state: FitState,
-    reader: BatchReader,
+    reader: BatchReader | WholeFrameReader,
     config: FitConfig,
     out: Path,
-    device: torch.device,
+    ranks: Ranks,
     progress: Callable[[int, int, float], None],
 ) -> None:
-    each = max(len(reader.rows) // config.batch, 1)
+    each = reader.an_epoch
     total = state.total or (max(round(config.epochs * each), 1) if config.minutes is None else 0)
     begun, saved = time.monotonic() - state.seconds, time.monotonic()
     losses: list[float] = []
     state.model.train()
+    if config.freeze_norm:
+        freeze_norm(state.model)
     with _ctrl_c_after_the_step() as asked_to_stop:
         while not total or state.step < total:
-            for batch in reader.steps(config.batch, config.seed, state.step, total or TIMED, config.augment):
+            for batch in reader.steps(config.seed, state.step, total or TIMED, config.augment, ranks.share):
                 rate = config.learning_rate * _rate(state.step, total or 20 * TIMED)
-                losses.append(_step(state, batch, rate, config, device, out))
+                loss, stopping = _step(state, batch, rate, config, ranks, asked_to_stop(), out)
+                losses.append(loss)
                 now = time.monotonic()
                 state.seconds = now - begun
                 if state.step % each == 0 or state.step == total:
@@ -199,38 +229,47 @@ def _train(
                         }
                     )
                     losses.clear()
-                stopping = asked_to_stop()
                 if total and (now - saved > CHECKPOINT_SECONDS or state.step == total or stopping):
                     state.total, saved = total, now
-                    _save(state, out)
-                progress(state.step, total, losses[-1] if losses else state.course[-1]["loss"])
+                    if ranks.first:
+                        _save(state, out)
+                progress(state.step, total, loss)
                 if stopping:
                     raise KeyboardInterrupt
             if not total:
                 assert config.minutes is not None
-                total = max(TIMED + 1, round(config.minutes * 60 / (state.seconds / TIMED)))
+                total = ranks.from_first(max(TIMED + 1, round(config.minutes * 60 / (state.seconds / TIMED))))
 
 
-def _step(state: FitState, batch: Batch, rate: float, config: FitConfig, device: torch.device, out: Path) -> float:
-    """One step of the optimiser at a learning rate; returns the loss."""
+def _step(
+    state: FitState, batch: Batch, rate: float, config: FitConfig, ranks: Ranks, stop: bool, out: Path
+) -> tuple[float, bool]:
+    """One step of the optimiser at a learning rate. Returns the loss, and whether any rank was asked to stop."""
     for group in state.optimiser.param_groups:
         group["lr"] = rate
-    with torch.autocast(device.type, torch.bfloat16, enabled=use_bfloat16(device)):
+    with torch.autocast(ranks.device.type, torch.bfloat16, enabled=use_bfloat16(ranks.device)):
         output = state.model(batch.image)
     total = paper_loss(output, batch.targets).total(config.a, config.b)
-    loss = float(total.detach())
+    state.optimiser.zero_grad(set_to_none=True)
+    total.backward()
+    loss, stopping = ranks.mean(state.model, float(total.detach()), float(stop))
     if not math.isfinite(loss):
         raise InputError(
             f"step {state.step}: the loss is not finite (patches {batch.rows[0]} to {batch.rows[-1]}); the last good checkpoint is "
             f"{out / CHECKPOINT}; begin again with a lower --learning-rate"
         )
-    state.optimiser.zero_grad(set_to_none=True)
-    total.backward()
     nn.utils.clip_grad_norm_(state.model.parameters(), GRADIENT_NORM)
     state.optimiser.step()
     state.step += 1
     _follow(state.average, state.model, config.ema, state.step)
-    return loss
+    return loss, stopping > 0
+
+
+def freeze_norm(model: nn.Module) -> None:
+    """Batch norm keeps the statistics that it has."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
 
 
 @contextlib.contextmanager
@@ -273,52 +312,30 @@ def _follow(average: nn.Module, model: nn.Module, decay: float, step: int) -> No
 
 
 def _finish(
-    state: FitState,
-    config: FitConfig,
-    spec: InputSpec,
-    description: dict[str, Any],
-    out: Path,
-    device: torch.device,
+    state: FitState, config: FitConfig, spec: InputSpec, description: dict[str, Any], out: Path, device: torch.device
 ) -> dict[str, Any]:
-    """Batch-norm statistics from whole frames, thresholds from whole validation frames, then the model and its card."""
-    open_card = ModelCard(
+    """The model, its card and what it cost."""
+    begun = ModelCard(
         config.backbone, config.width, state.model.stride, spec, Thresholds(LOWEST, LOWEST), evidence=config.evidence
     )
-    with Dataset.open(Path(description["data"])) as data:
-        intervals = [s.interval for s in data.sequences() if s.interval]
-        open_card = dataclasses.replace(open_card, interval=float(np.median(intervals)) if intervals else None)
-        reestimate_batch_norm(state.average, open_card, data, device)
-        engine = TorchEngine(state.average, device)
-        chosen_on = "val" if data.sequences("val") else "train"
-        raw = evaluate(open_card, engine, data, split=chosen_on).metric
-    scale = fit_scale(*raw.outcomes())
-    metric = raw.scaled(scale)
-    report, rule = _report_threshold(metric, config.false_alarms)
-    card = dataclasses.replace(
-        open_card,
-        scale=scale,
-        thresholds=Thresholds(report, max(LOWEST, report / 4) if report > LOWEST else LOWEST),
-    )
+    data = Path(description["data"])
+    card, chosen = finish_card(state.average, begun, data, config.false_alarms, device, freeze_norm=config.freeze_norm)
     save_tensors(out / MODEL, state.average.to("cpu").state_dict())
     description = {
         **description,
         "model": card.to_json(),
-        "threshold_chosen": {"on": chosen_on, "rule": rule},
-        "scores": {chosen_on: metric.at(report).to_json()},
+        **chosen,
         "steps": state.step,
         "seconds": round(state.seconds, 1),
+        "peak_memory_mb": _peak_memory(device),
         "loss": state.course[-1]["loss"] if state.course else None,
     }
     write_json(out / DESCRIPTION, description)
     return description
 
 
-def _report_threshold(metric: CentreDistance, false_alarms: float | None) -> tuple[float, str]:
-    """The threshold, and the rule that gave it."""
-    if false_alarms is not None:
-        score, rule = metric.at_false_alarms(false_alarms), f"{false_alarms:g} false alarms a frame"
-    elif metric.targets:
-        score, rule = metric.best(), "best F1"
-    else:
-        return 0.5, "0.5, since these frames hold no target"
-    return min(max(score.threshold, LOWEST), 1.0), rule
+def _peak_memory(device: torch.device) -> int:
+    """MiB: of the GPU, or of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) >> 20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10

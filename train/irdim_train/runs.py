@@ -34,6 +34,9 @@ class FitConfig:
     seed: int = 0
     evidence: bool = True  # whether scores take up the past of their detection (irdim.evidence)
     false_alarms: float | None = None  # a frame, at which the report threshold is chosen; None for the best F1
+    start: str | None = None  # the run whose weights it begins with
+    whole: bool = False  # whole frames instead of patches
+    freeze_norm: bool = False  # batch norm keeps the statistics that it began with
 
     def __post_init__(self) -> None:
         checks = (
@@ -43,6 +46,10 @@ class FitConfig:
             (0 < self.learning_rate < 10, f"--learning-rate {self.learning_rate:g}: above 0, below 10"),
             (self.a >= 0 and self.b >= 0, f"--a {self.a:g}, --b {self.b:g}: 0 or more"),
             (self.seed >= 0, f"--seed {self.seed}: 0 or more"),
+            (
+                not self.freeze_norm or self.start is not None,
+                "--freeze-norm: only with --from, which brings statistics",
+            ),
             (self.false_alarms is None or self.false_alarms >= 0, f"--false-alarms {self.false_alarms}: 0 or more"),
         )
         for holds, message in checks:

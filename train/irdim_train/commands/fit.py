@@ -19,6 +19,20 @@ def command(
     patches: Annotated[Path | None, typer.Argument(help="Patch file that irdim-train crop wrote.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run to write; the default is a new folder under runs/.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run, with its own options and patches.")] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Begin with the weights of this run (of the same backbone, width and input), at any patch size.",
+        ),
+    ] = None,
+    size: Annotated[
+        str,
+        typer.Option(
+            help="patch, or full: train on whole frames of the patches' data set; a batch holds as many pixels."
+        ),
+    ] = "patch",
+    freeze_norm: Annotated[bool, typer.Option(help="Keep the batch-norm statistics that --from brings.")] = False,
     backbone: Annotated[
         str, typer.Option(help="darknet19, resnet18, googlenet, squeezenet, mobilenet or efficientnet.")
     ] = "darknet19",
@@ -56,10 +70,13 @@ def command(
 
     A killed run goes on where it was: irdim-train fit --resume RUN
 
+    Several processes or GPUs: torchrun --nproc-per-node 4 --no-python irdim-train fit patches
+
     Example: irdim-train fit patches --width 0.5 --minutes 10
     """
     from irdim.patches import Patches
     from irdim_train.devices import choose_device
+    from irdim_train.distributed import join_ranks
     from irdim_train.fit import fit
     from irdim_train.runs import CHECKPOINT, FitConfig, read_run
 
@@ -79,6 +96,8 @@ def command(
         raise InputError("name a patch file (irdim-train fit PATCHES) or a run to go on with (--resume RUN)")
     elif {"epochs", "minutes"} <= given:
         raise InputError("--epochs and --minutes: choose one")
+    elif size not in ("patch", "full"):
+        raise InputError(f"--size {size}: patch or full; another patch size needs another irdim-train crop --size")
     else:
         config = FitConfig(
             backbone=backbone,
@@ -94,6 +113,9 @@ def command(
             seed=seed,
             evidence=evidence,
             false_alarms=false_alarms,
+            start=str(start.resolve()) if start else None,
+            whole=size == "full",
+            freeze_norm=freeze_norm,
         )
         out = out or Path("runs") / datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     bar = progress_bar("fit")
@@ -113,8 +135,13 @@ def command(
             print(f"fit: {text}", file=sys.stderr, flush=True)
 
     try:
-        with bar:
-            result = fit(Patches.open(patches), out, config, device=choose_device(device), progress=show, stage=tell)
+        with join_ranks(choose_device(device)) as ranks:
+            out = ranks.from_first(out)
+            if not ranks.first:
+                fit(Patches.open(patches), out, config, ranks=ranks)
+                return
+            with bar:
+                result = fit(Patches.open(patches), out, config, ranks=ranks, progress=show, stage=tell)
     except KeyboardInterrupt:
         if (out / CHECKPOINT).is_file():
             print(f"fit: stopped; go on with irdim-train fit --resume {out}", file=sys.stderr)

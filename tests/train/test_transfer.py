@@ -1,0 +1,98 @@
+"""A network goes on at another size: on other patches, or on whole frames that are read as the edge would read them."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from irdim.dataset import Dataset
+from irdim.differencing import InputSpec, network_input
+from irdim.errors import InputError
+from irdim.grid import pad_to_stride
+from irdim.history import History
+from irdim.patches import Patches
+from irdim.sources import Frame
+from irdim_train.fit import fit
+from irdim_train.runs import FitConfig, load_model
+from irdim_train.whole_frames import WholeFrameReader
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("register", [False, True])
+@pytest.mark.parametrize("kind", ["difference+frame", "sequence"])
+def test_a_whole_frame_is_read_as_the_edge_reads_it(small_data, kind, register):
+    spec = InputSpec(kind, 2, register)
+    reader = WholeFrameReader(small_data, spec, 8, CPU, 1)
+    with Dataset.open(small_data) as data:
+        sequence = data.sequences("train")[1]
+        frames = data.frames(sequence)
+        history = History(spec)
+        for index in range(21):
+            stack = history.push(Frame(index, float(index), frames[index]))
+    expected = pad_to_stride(network_input(stack.frames, spec, stack.shifts), 8)
+    batch = reader.read([(1, 20)])
+    assert batch.image.shape[1:] == expected.shape
+    assert np.abs(batch.image[0].numpy() - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize("turn", [0, 1, 2, 3])
+def test_targets_turn_with_their_frame(small_data, turn):
+    reader = WholeFrameReader(small_data, InputSpec("single", 1, False), 8, CPU, 1)
+    batch = reader.read([(0, 20)], turn)
+    row, column = (int(i) for i in torch.nonzero(batch.targets.object[0])[0])
+    inside = batch.image[0, 0, row * 8 : row * 8 + 8, column * 8 : column * 8 + 8]
+    assert inside.max() > 0.95 * batch.image[0, 0].max()
+
+
+def test_a_step_can_be_entered_anew_and_shares_make_the_whole(small_data):
+    from irdim_train.batches import Share
+
+    reader = WholeFrameReader(small_data, InputSpec("single", 1, False), 8, CPU, 4 * 96 * 120)
+    rows = [list(reader.steps(3, 0, 6, False))[5].rows, next(iter(reader.steps(3, 5, 6, False))).rows]
+    assert rows[0].tolist() == rows[1].tolist()
+    shares = [next(iter(reader.steps(3, 5, 6, False, Share(i, 2)))).rows for i in range(2)]
+    assert sorted(np.concatenate(shares)) == sorted(rows[0])
+
+
+def test_every_frame_is_read_once_an_epoch(small_data):
+    reader = WholeFrameReader(small_data, InputSpec("single", 2, False), 8, CPU, 3 * 96 * 120)
+    seen = np.concatenate([b.rows for b in reader.steps(0, 0, reader.an_epoch, False)])
+    assert len(seen) == 4 * 34  # four sequences, 40 frames, 6 without history
+    assert set(np.bincount(seen)[6:]) == {4}
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_run_goes_on_from_another(small_run, small_patches, tmp_path, whole):
+    config = FitConfig(width=0.25, epochs=1, batch=16, start=str(small_run), whole=whole, learning_rate=1e-4)
+    result = fit(Patches.open(small_patches), tmp_path / "on", config)
+    fresh = fit(Patches.open(small_patches), tmp_path / "fresh", dataclasses.replace(config, start=None))
+    assert result["scores"]["val"]["f1"] > fresh["scores"]["val"]["f1"] + 0.2
+    assert result["loss"] < fresh["loss"] / 3
+
+
+def test_frozen_statistics_stay_as_they_were(small_run, small_patches, tmp_path):
+    config = FitConfig(width=0.25, epochs=0.2, batch=16, start=str(small_run), freeze_norm=True)
+    fit(Patches.open(small_patches), tmp_path / "on", config)
+    before, after = (load_model(run)[0].state_dict() for run in (small_run, tmp_path / "on"))
+    for name in before:
+        if "running" in name:
+            assert torch.equal(before[name], after[name]), name
+    assert not torch.equal(before["regression.weight"], after["regression.weight"])
+
+
+@pytest.mark.parametrize(
+    ("other", "what"),
+    [({"width": 0.125}, "width"), ({"input": "single"}, "input"), ({"backbone": "resnet18"}, "backbone")],
+)
+def test_another_network_cannot_go_on(small_run, small_patches, tmp_path, other, what):
+    config = dataclasses.replace(FitConfig(width=0.25, epochs=1, batch=16, start=str(small_run)), **other)
+    with pytest.raises(InputError, match=f"its {what} is"):
+        fit(Patches.open(small_patches), tmp_path / "on", config)
+    assert not (tmp_path / "on").exists()
+
+
+def test_nothing_to_freeze_without_a_start():
+    with pytest.raises(InputError, match="--from"):
+        FitConfig(freeze_norm=True)
