@@ -65,10 +65,14 @@ class BatchReader:
         targets = target_maps(boxes, len(rows), (self.patches.size,) * 2, self.stride)
         return Batch(image.contiguous(memory_format=torch.channels_last), maps_to(targets, self.device), rows)
 
+    def boxes_of(self, row: int) -> np.ndarray:
+        """Rows of BOXES in patch `row`."""
+        return self._boxes[self._first[row] : self._first[row + 1]]
+
     def _boxes_of(self, rows: np.ndarray) -> np.ndarray:
         parts = []
         for i, row in enumerate(rows):
-            part = self._boxes[self._first[row] : self._first[row + 1]].copy()
+            part = self.boxes_of(row).copy()
             part["patch"] = i
             parts.append(part)
         return np.concatenate(parts)

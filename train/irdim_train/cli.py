@@ -12,6 +12,7 @@ COMMANDS = {  # name on the command line: module
     "crop": "crop",
     "fit": "fit",
     "evaluate": "evaluate",
+    "compare": "compare",
     "ingest": "ingest",
     "review": "review",
 }
