@@ -14,24 +14,37 @@ def local_scr(frame: np.ndarray, box: Box) -> float:
     """SCR = |peak - local mean| / local sigma, on one frame (the newest of a stack).
 
     frame: (H, W), any real dtype, counts; box: centre and size, px. Peak: the pixel of the box that is furthest from the local mean,
-    hotter or colder (the box's pixels are those whose middle lies in it, at least the one under its centre). Local mean and standard deviation: over the
-    rectangular ring from GUARD to GUARD + RING px outside the box, as far as the frame reaches. NaN where the centre lies outside the
-    frame or fewer than FEWEST pixels of ring do not. So noise alone gives about 2 in a box of 3 x 3 px, and more in a larger one.
+    hotter or colder. Local mean and sigma: see `surroundings`. NaN where the centre lies outside the frame or too little surrounds it.
+    Noise alone gives about 2 in a box of 3 x 3 px, and more in a larger one.
     """
-    height, width = frame.shape
-    if not (0 <= box.x < width and 0 <= box.y < height):
+    mean, sigma = surroundings(frame, box)
+    if np.isnan(mean):
         return float("nan")
-    rows, columns = _within(box.y, box.h / 2, height), _within(box.x, box.w / 2, width)
-    outer = tuple(_within(c, s / 2 + GUARD + RING, n) for c, s, n in ((box.y, box.h, height), (box.x, box.w, width)))
-    inner = tuple(_within(c, s / 2 + GUARD, n) for c, s, n in ((box.y, box.h, height), (box.x, box.w, width)))
+    return float(np.abs(frame[core(frame.shape, box)].astype(np.float64) - mean).max() / max(sigma, ROUNDING))
+
+
+def core(shape: tuple[int, ...], box: Box) -> tuple[slice, slice]:
+    """The box's pixels in a frame (H, W): those whose middle lies in it, at least the one under its centre."""
+    return _within(box.y, box.h / 2, shape[0]), _within(box.x, box.w / 2, shape[1])
+
+
+def surroundings(frame: np.ndarray, box: Box) -> tuple[float, float]:
+    """Mean and standard deviation over the rectangular ring from GUARD to GUARD + RING px outside the box, as far as the frame reaches.
+
+    NaN, NaN where the box's centre lies outside the frame or the ring has fewer than FEWEST pixels in it.
+    """
+    if not (0 <= box.x < frame.shape[1] and 0 <= box.y < frame.shape[0]):
+        return float("nan"), float("nan")
+    inner, outer = (
+        core(frame.shape, Box(box.x, box.y, box.w + 2 * reach, box.h + 2 * reach)) for reach in (GUARD, GUARD + RING)
+    )
     window = frame[outer].astype(np.float64)
     ring = np.ones(window.shape, bool)
     ring[tuple(slice(i.start - o.start, i.stop - o.start) for i, o in zip(inner, outer, strict=True))] = False
     around = window[ring]
     if around.size < FEWEST:
-        return float("nan")
-    peak = np.abs(frame[rows, columns].astype(np.float64) - around.mean()).max()
-    return float(peak / max(around.std(), ROUNDING))
+        return float("nan"), float("nan")
+    return float(around.mean()), float(around.std())
 
 
 def _within(centre: float, half: float, length: int) -> slice:
