@@ -242,7 +242,7 @@ def test_what_is_not_clear_is_asked_for_and_not_guessed(tmp_path: Path) -> None:
 
     fails("no sequence in this folder")
     fails("no such file", source=tmp_path / "gone")
-    fails("choose one of", layout="coco")
+    fails("choose one of", layout="davis")
     Dataset.create(tmp_path / "data").close()
     fails("a data set already", source=tmp_path / "data")
     both = clip(tmp_path / "both", "A")

@@ -12,7 +12,14 @@ from irdim.sources.stack import open_stack
 from irdim.sources.video import open_video
 
 _KNOWN = "a folder of PNG, TIFF, BMP or JPEG images or with frames.npy, a video, a .npy stack, or raw .y16/.raw with its .json"
-_PLAIN = ("frames", "images")  # folder names that say what is in them, not which sequence it is
+PLAIN = (
+    "frames",
+    "images",
+    "image",
+    "img",
+    "imgs",
+    "img1",
+)  # folder names that say what is in them, not which sequence it is
 
 
 def open_source(path: Path, *, interval: float | None = None) -> FrameSource:
@@ -59,6 +66,6 @@ def is_sequence(path: Path) -> bool:
 def sequence_name(path: Path) -> str:
     """The file's stem or the folder's name; CLIP for `CLIP/frames.npy` and `CLIP/frames/`."""
     path = Path(os.path.abspath(path))  # noqa: PTH100 - `..` goes, but a link keeps its own name
-    if path.name == "frames.npy" or (path.is_dir() and path.name.lower() in _PLAIN):
+    if path.name == "frames.npy" or (path.is_dir() and path.name.lower() in PLAIN):
         return path.parent.name or path.stem
     return path.name if path.is_dir() else path.stem

@@ -12,24 +12,34 @@ from rich.table import Table
 from irdim.errors import InputError
 from irdim_train.commands.progress import progress_bar
 
-_LAYOUTS = {
-    "drone-ir": "clips with NAME_LABELS.csv",
-    "boxes-csv": "sequences with boxes.csv",
-    "frames": "sequences without labels",
-}
-
 
 def command(
     sources: Annotated[list[Path], typer.Argument(metavar="SRC", help="Sequences, or folders of sequences.")],
     out: Annotated[Path, typer.Option(help="Data set (folder), made if it is not there.")] = Path("data"),
-    layout: Annotated[str, typer.Option("--format", help="auto, drone-ir, boxes-csv, or frames (no labels).")] = "auto",
+    layout: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="auto, drone-ir, boxes-csv, frames (no labels), masks, stills (masks of single images), centres, coco, coco-video, yolo, "
+            "voc, cvat or mot.",
+        ),
+    ] = "auto",
     origin: Annotated[
-        int | None, typer.Option(help="Number of the first pixel in the label files. drone-ir: 1, boxes-csv: 0.")
+        int | None,
+        typer.Option(
+            help="Number of the first pixel in the label files, if not the layout's own (drone-ir, voc, mot: 1, others 0)."
+        ),
     ] = None,
+    centres_from: Annotated[
+        int | None, typer.Option(help="Number of the first pixel in centre lists, 0 or 1; they never say it.")
+    ] = None,
+    centre_size: Annotated[float, typer.Option(help="Side of the boxes around listed centres, px.")] = 5.0,
     classes: Annotated[
         list[str] | None,
         typer.Option(
-            "--map", metavar="NAME=CLASS", help="Class of a label: target, interference or ignore. Else: target."
+            "--map",
+            metavar="NAME=CLASS",
+            help="Class of a label: target, interference or ignore. Else, in CSV files, target; elsewhere names like drone are known.",
         ),
     ] = None,
     val: Annotated[
@@ -48,19 +58,28 @@ def command(
 ) -> None:
     """Bring recorded sequences and their boxes into a data set. What is there already is left as it is.
 
-    Without --val and --test, groups go to train, val and test (about 80, 10, 10 %) by the hash of their names.
+    Layouts and their rules: docs/data-layouts.md. Without --val and --test, splits are those that the layout gives, or else groups go to
+    train, val and test (about 80, 10, 10 %) by the hash of their names.
 
     Example: irdim-train import recordings --out data --map BIRD=interference --val 'NIGHT_*'
     """
-    from irdim_train.importing import import_sequences, plan_import
+    from irdim_train.importing import Options, import_sequences, plan_import
 
     console = Console(highlight=False, quiet=as_json, soft_wrap=True)
-    plan = plan_import(
-        sources, layout=layout, origin=origin, classes=_pairs(classes or []), group=group, interval=interval, step=step
-    )
-    for kind in plan.layouts():
-        boxes = "" if kind["origin"] is None else f", boxes {kind['origin']}-based"
-        console.print(f"{kind['layout']}: {kind['sequences']} {_LAYOUTS[kind['layout']]}{boxes}", markup=False)
+    with progress_bar("labels") as bar:
+        task = bar.add_task("labels", total=None)
+        plan = plan_import(
+            sources,
+            layout=layout,
+            options=Options(origin, centres_from, centre_size),
+            classes=_pairs(classes or []),
+            group=group,
+            interval=interval,
+            step=step,
+            progress=lambda name, of: bar.update(task, advance=1, total=of, description=f"labels {name}"),
+        )
+    for line in plan.recognised():
+        console.print(line, markup=False)
     for name, label in plan.classes.items():
         console.print(f"  {name} -> {label}", markup=False)
     with progress_bar("import") as bar:
@@ -73,8 +92,8 @@ def command(
             progress=lambda name: bar.update(task, advance=1, description=f"import {name}"),
         )
     if as_json:
-        answer = {"data": str(out), "layouts": plan.layouts(), "classes": plan.classes, **dataclasses.asdict(result)}
-        print(json.dumps(answer))
+        answer = {"data": str(out), "layouts": plan.layouts(), "recognised": plan.recognised(), "classes": plan.classes}
+        print(json.dumps({**answer, **dataclasses.asdict(result)}))
         return
     for note in result.notes:
         console.print(f"note: {note}", markup=False)

@@ -1,6 +1,7 @@
 """irdim-train import: where sequences lie, what their labels say, which split they go to, and bringing them in."""
 
-from irdim_train.importing.layouts import FORMATS, Found, find_sequences
+from irdim_train.importing.found import Found, Options
+from irdim_train.importing.layouts import FORMATS, find_sequences
 from irdim_train.importing.run import Import, Result, import_sequences, plan_import
 
-__all__ = ["FORMATS", "Found", "Import", "Result", "find_sequences", "import_sequences", "plan_import"]
+__all__ = ["FORMATS", "Found", "Import", "Options", "Result", "find_sequences", "import_sequences", "plan_import"]

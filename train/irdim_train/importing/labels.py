@@ -1,37 +1,45 @@
-"""Label files: CSV with the columns frame, label, x, y, width, height; x and y are the top-left corner, in pixels."""
+"""Labels as their files say them, and the CSV files with the columns frame, label, x, y, width, height (x, y: top-left corner, pixels)."""
 
 import csv
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from irdim.boxes import IGNORE, INTERFERENCE, LABELS, TARGET, Box
 from irdim.errors import InputError
+from irdim.sources.limits import check_file_size
 
+TARGETS = (  # names that are targets in any layout, without spaces, dashes and underscores, in any case
+    *("target", "targets", "smalltarget", "drone", "uav", "aircraft", "airplane", "aeroplane", "plane", "helicopter"),
+    "missile",
+)
 COLUMNS = ("frame", "label", "x", "y", "width", "height")
+_LARGEST = 1 << 28  # bytes
 
 
 @dataclass(frozen=True)
 class Label:
-    """One row of a label file. `box`: centre in our coordinates (pixel (0, 0) covers 0..1), the name as its label."""
+    """One entry (`unit` and its number, `row`) of a label file. `box`: centre in our coordinates (pixel (0, 0) covers 0..1), the name as its label."""
 
     path: Path
     row: int
     frame: int
     box: Box
+    unit: str = "row"
 
     def check(self, shape: tuple[int, int], length: int | None) -> None:
-        """Raises InputError, naming file and row, where the frame is not there or the centre lies outside (H, W)."""
+        """Raises InputError, naming file and entry, where the frame is not there or the centre lies outside (H, W)."""
         if length is not None and self.frame >= length:
             raise InputError(
-                f"{self.path}, row {self.row}: frame {self.frame} is not there, the sequence ends with {length - 1}; "
-                "correct or remove the row"
+                f"{self.path}, {self.unit} {self.row}: frame {self.frame} is not there, the sequence ends with {length - 1}; "
+                f"correct or remove the {self.unit}"
             )
         if not (0 <= self.box.x < shape[1] and 0 <= self.box.y < shape[0]):
             raise InputError(
-                f"{self.path}, row {self.row}: the centre ({self.box.x:g}, {self.box.y:g}) lies outside the frame "
-                f"({shape[1]}x{shape[0]}); correct or remove the row, or see --origin"
+                f"{self.path}, {self.unit} {self.row}: the centre ({self.box.x:g}, {self.box.y:g}) lies outside the frame "
+                f"({shape[1]}x{shape[0]}); correct or remove the {self.unit}, or see --origin"
             )
 
 
@@ -43,6 +51,7 @@ def read_labels(path: Path, origin: int) -> list[Label]:
     """
     labels = []
     try:
+        check_file_size(path, _LARGEST)
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, skipinitialspace=True)
             header = reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
@@ -59,16 +68,33 @@ def read_labels(path: Path, origin: int) -> list[Label]:
     return labels
 
 
-def classes_of(names: Iterable[str], given: Mapping[str, str]) -> dict[str, str]:
-    """Class of each name: as given; else interference and ignore for names that say so, target for all others."""
+def classes_of(names: Mapping[str, int] | Iterable[str], given: Mapping[str, str], own: bool = True) -> dict[str, str]:
+    """Class of each name: as `given`, else by the name. names: how often each occurs, where that is known.
+
+    In our own layouts (`own`) every name is a target, but those that say interference or ignore. In those of other tools, which may hold
+    anything, a name has to be one of TARGETS. Raises InputError where the class of a name is not known.
+    """
     found = sorted(set(names))
     for name, label in given.items():
         if label not in LABELS:
             raise InputError(f"--map {name}={label}: choose one of {', '.join(LABELS)}")
         if name not in found:
             raise InputError(f"--map {name}={label}: no label of that name; there are {', '.join(found) or 'none'}")
-    own = {INTERFERENCE, IGNORE}
-    return {name: given.get(name, name.lower() if name.lower() in own else TARGET) for name in found}
+    classes = {name: given.get(name) or _class_of(name, own) for name in found}
+    if unknown := [name for name in found if not classes[name]]:
+        there = ", ".join(f"{name} ({names[name]})" if isinstance(names, Mapping) else name for name in found)
+        raise InputError(
+            f"no class is known for the label{'s' * (len(unknown) > 1)} {', '.join(unknown)} (found: {there}); "
+            f"say what it is, e.g. --map '{unknown[0]}=target' (or interference, or ignore)"
+        )
+    return classes
+
+
+def _class_of(name: str, own: bool) -> str:
+    plain = name.lower()
+    if plain in (INTERFERENCE, IGNORE):
+        return plain
+    return TARGET if own or re.sub(r"[ _-]", "", plain) in TARGETS else ""
 
 
 def _label(path: Path, row: int, cells: dict[str, str], origin: int) -> Label | None:

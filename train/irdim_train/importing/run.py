@@ -1,8 +1,9 @@
 """Bringing sequences into a data set, each whole or not at all."""
 
 import getpass
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,15 @@ import numpy as np
 
 from irdim.boxes import Box
 from irdim.dataset import SPLITS, Dataset
+from irdim.dataset import Sequence as Stored
+from irdim.dataset.schema import FILE
 from irdim.errors import InputError
-from irdim.sources import Frame, FrameSource, open_source
+from irdim.sources import Frame, FrameSource
 from irdim.sources.video import Video
-from irdim_train.importing.labels import Label, classes_of, read_labels
-from irdim_train.importing.layouts import Found, find_sequences
+from irdim_train.importing.found import Found, Options
+from irdim_train.importing.labels import Label, classes_of
+from irdim_train.importing.layouts import find_sequences
+from irdim_train.importing.recordings import WHY
 from irdim_train.importing.splits import check_groups, group_of, split_by_globs, split_by_hash
 
 
@@ -28,6 +33,7 @@ class Import:
     classes: dict[str, str]
     groups: dict[str, str]
     step: int = 1
+    notes: tuple[str, ...] = ()
 
     @property
     def frames(self) -> int:
@@ -36,11 +42,22 @@ class Import:
 
     def layouts(self) -> list[dict[str, Any]]:
         """Which layouts were recognised, with the origin of their boxes and the number of sequences."""
-        kinds = sorted({(f.layout, f.origin) for f in self.found}, key=str)
-        return [
-            {"layout": k, "origin": o, "sequences": sum((f.layout, f.origin) == (k, o) for f in self.found)}
-            for k, o in kinds
-        ]
+        kinds = Counter((f.layout, f.origin) for f in self.found)
+        return [{"layout": k, "origin": o, "sequences": kinds[k, o]} for k, o in sorted(kinds, key=str)]
+
+    def recognised(self) -> list[str]:
+        """A line for each layout: how many sequences, what it was recognised by, where its pixels begin, and the splits that it gives."""
+        lines = []
+        for (layout, why, origin), times in Counter((f.layout, f.why, f.origin) for f in self.found).items():
+            given = Counter(
+                f.splits[0] for f in self.found if (f.layout, f.why) == (layout, why) and len(f.splits) == 1
+            )
+            line = f"{layout}: {times} {why}" if layout in WHY else f"{layout}: {why}; {times} sequences"
+            line += "" if origin is None else f", boxes {origin}-based"
+            lines.append(
+                line + (f"; its splits: {', '.join(f'{s} {n}' for s, n in sorted(given.items()))}" if given else "")
+            )
+        return lines
 
 
 @dataclass
@@ -60,24 +77,32 @@ def plan_import(
     *,
     layout: str = "auto",
     origin: int | None = None,
+    options: Options | None = None,
     classes: Mapping[str, str] | None = None,
     group: str | None = None,
     interval: float | None = None,
     step: int = 1,
+    progress: Callable[[str, int], None] = lambda name, of: None,
 ) -> Import:
-    """Find the sequences, read their labels and open their sources. Raises InputError at whatever is wrong; nothing is written."""
+    """Find the sequences, open them and read their labels. Raises InputError at whatever is wrong; nothing is written.
+
+    `progress` is called with the name of each sequence and the number of them all.
+    """
     if step < 1:
         raise InputError(f"--step {step}: 1 keeps every frame, 2 every second one")
-    found = find_sequences(paths, layout, origin)
-    labels = {f.name: read_labels(f.labels, f.origin or 0) if f.labels else [] for f in found}
+    found = find_sequences(paths, layout, origin, options)
     groups = {f.name: group_of(f.name, group) for f in found}
-    known = classes_of((label.box.label for of in labels.values() for label in of), classes or {})
-    sources = {f.name: open_source(f.path, interval=interval) for f in found}
-    for name, source in sources.items():
+    sources, labels, notes = {}, {}, []
+    for one in found:
+        progress(one.name, len(found))
+        source = one.open(interval)
+        reading = one.read(source)
         exact = None if isinstance(source, Video) else source.length
-        for label in labels[name]:
+        for label in reading.labels:
             label.check(source.shape, exact)
-    return Import(found, labels, sources, known, groups, step)
+        sources[one.name], labels[one.name] = source, reading.labels
+        notes += [f"{one.name}: {note}" for note in reading.notes]
+    return Import(found, labels, sources, _classes(found, labels, classes or {}), groups, step, tuple(notes))
 
 
 def import_sequences(
@@ -93,19 +118,20 @@ def import_sequences(
     A sequence whose frames are there already is left as it is. Raises InputError at the first one that cannot be
     imported; those before it stay, and the next import goes on from there.
     """
-    names = [f.name for f in plan.found]
-    wished = split_by_globs(names, val, test) if val or test else None
-    result = Result(
-        notes=[f"{f.path}: {note}" for f in plan.found for note in getattr(plan.sources[f.name], "notes", ())]
-    )
+    sources = {f.name: _Checked(plan.sources[f.name], plan.labels[f.name], plan.step, progress) for f in plan.found}
+    wished = _wished(plan, val, test)
+    result = Result(notes=[*plan.notes, *_notes_on_frames(plan), *_notes_on_splits(plan, wished)])
+    if not (out / FILE).exists():  # a first import that fails leaves no empty data set behind
+        _splits({}, plan, wished, result)
+        for _ in replace(sources[plan.found[0].name], progress=lambda name: None):
+            pass
     with Dataset.create(out, exist_ok=True) as data:
-        splits = _splits(data, plan, wished, result)
+        splits = _splits({s.name: s for s in data.sequences()}, plan, wished, result)
         for one in plan.found:
-            source = _Checked(plan.sources[one.name], plan.labels[one.name], plan.step, progress)
             boxes = _boxes(plan, one.name)
             added = data.add_sequence(
                 one.name,
-                source,
+                sources[one.name],
                 boxes,
                 split=splits[one.name],
                 group=plan.groups[one.name],
@@ -167,9 +193,37 @@ class _Checked:
             label.check(self.shape, count)
 
 
-def _splits(data: Dataset, plan: Import, wished: Mapping[str, str] | None, result: Result) -> dict[str, str]:
-    """Split of every sequence by name; one that the data set has stays where it is, with a note if that is not as asked."""
-    there = {s.name: s for s in data.sequences()}
+def _classes(found: Sequence[Found], labels: Mapping[str, Sequence[Label]], given: Mapping[str, str]) -> dict[str, str]:
+    """Class of each name, that of our own layouts and that of others by their rules."""
+    names: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+    for one in found:
+        names[one.layout in WHY].update(label.box.label for label in labels[one.name])
+    everything = names[True] + names[False]
+    classes_of(everything, given)  # names the options that are wrong
+    return {
+        name: label
+        for own in (True, False)
+        for name, label in classes_of(names[own], {n: c for n, c in given.items() if n in names[own]}, own).items()
+    }
+
+
+def _wished(plan: Import, val: Sequence[str], test: Sequence[str]) -> dict[str, str] | None:
+    """Splits as the options or else the layouts have them; None where neither says any."""
+    given = {f.name: f.splits[0] for f in plan.found if len(f.splits) == 1}
+    if not (val or test) and (torn := next((f for f in plan.found if len(f.splits) > 1), None)):
+        raise InputError(
+            f"{torn.name}: its frames are in {' and '.join(torn.splits)}, so that training would see what is measured on; "
+            "choose by sequence with --val and --test"
+        )
+    if not (given or val or test):
+        return None
+    return split_by_globs([f.name for f in plan.found], val, test, given)
+
+
+def _splits(
+    there: Mapping[str, Stored], plan: Import, wished: Mapping[str, str] | None, result: Result
+) -> dict[str, str]:
+    """Split of every sequence by name; one that the data set has (`there`) stays where it is, with a note if that is not as asked."""
     groups = {name: group for name, group in plan.groups.items() if name not in there}
     taken = {s.group: s.split for s in there.values()}
     if wished is None:
@@ -186,6 +240,24 @@ def _splits(data: Dataset, plan: Import, wished: Mapping[str, str] | None, resul
             )
         splits[name] = is_in[0]
     return splits
+
+
+def _notes_on_splits(plan: Import, wished: Mapping[str, str] | None) -> list[str]:
+    """What the splits that a layout gives leave open."""
+    if not any(f.splits for f in plan.found) or wished is None:
+        return []
+    notes = []
+    if left := [f.name for f in plan.found if not f.splits and wished[f.name] == "train"]:
+        notes.append(f"{len(left)} sequences are in no split of the layout and train ({left[0]})")
+    if "val" not in wished.values():
+        notes.append(
+            "the layout has no val split, by which a detector's threshold is chosen; --val GLOB takes one from train"
+        )
+    return notes
+
+
+def _notes_on_frames(plan: Import) -> list[str]:
+    return [f"{f.path}: {note}" for f in plan.found for note in getattr(plan.sources[f.name], "notes", ())]
 
 
 def _boxes(plan: Import, name: str) -> dict[int, list[Box]]:
@@ -205,10 +277,16 @@ def _differences(data: Dataset, name: str, boxes: Mapping[int, Sequence[Box]]) -
     sequence = next((s for s in data.sequences() if s.name == name), None)
     if sequence is None:
         return [f"{name}: left out, the data set has the same frames under another name"]
-    here = {(f, b.x, b.y, b.w, b.h, b.label) for f, of in data.boxes(sequence).items() for b in of}
-    if here != {(f, b.x, b.y, b.w, b.h, b.label) for f, of in boxes.items() for b in of}:
+    if _rounded(data.boxes(sequence)) != _rounded(boxes):
         return [f"{name}: its boxes in the data set are not those of the label file; they were left as they are"]
     return []
+
+
+def _rounded(boxes: Mapping[int, Sequence[Box]]) -> Counter[tuple[float | str, ...]]:
+    """Boxes to a millionth of a pixel, which formats with edges or parts of the image do not keep better."""
+    return Counter(
+        (frame, *(round(v, 6) for v in (b.x, b.y, b.w, b.h)), b.label) for frame, of in boxes.items() for b in of
+    )
 
 
 def _user() -> str:

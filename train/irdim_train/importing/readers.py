@@ -1,0 +1,102 @@
+"""Label files of other tools, read in bounded memory: no entities in XML, no aliases in YAML, no path that leads out of its folder."""
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element, ParseError
+
+import yaml
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import iterparse
+
+from irdim.errors import InputError
+from irdim.sources.limits import check_file_size
+
+_LARGEST_TEXT, _LARGEST_YAML = 1 << 26, 1 << 20  # bytes
+_LARGEST_TREE = 1 << 27  # JSON, XML: some ten times that in memory; the paper's 89,510 frames take about 30 MiB
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a UTF-8 text, without their ends. Raises InputError where it is none, or too large."""
+    try:
+        check_file_size(path, _LARGEST_TEXT)
+        return path.read_text("utf-8-sig").replace("\r\n", "\n").split("\n")
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: no UTF-8 text; save it as one") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the file") from None
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object. Raises InputError where it is none, or too large."""
+    try:
+        check_file_size(path, _LARGEST_TREE)
+        value = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not a readable JSON file ({_line(error)}); write it again") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: must be a JSON object")
+    return value
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping of plain values. Raises InputError where it is none, has aliases (which can grow without bound), or is too large."""
+    check_file_size(path, _LARGEST_YAML)
+    try:
+        text = path.read_text("utf-8-sig")
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise InputError(f"{path}: YAML aliases are not read; write the values out")
+        value = yaml.safe_load(text)
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: not a readable YAML file ({_line(error)}); correct it") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: must be a YAML mapping")
+    return value
+
+
+def iterate_xml(path: Path, *tags: str) -> Iterator[Element]:
+    """The elements of these tags as they end, each forgotten after it; no entities. Raises InputError where it is no sound XML."""
+    check_file_size(path, _LARGEST_TREE)
+    try:
+        for _, element in iterparse(path, events=("end",), forbid_dtd=True):
+            if element.tag in tags:
+                yield element
+                element.clear()
+    except (ParseError, UnicodeError) as error:
+        raise InputError(f"{path}: not a readable XML file ({_line(error)}); write it again") from None
+    except DefusedXmlException:
+        raise InputError(f"{path}: XML with a document type or entities is not read; take them out") from None
+
+
+def begins_with(path: Path, tag: str) -> bool:
+    """Whether an XML file's first element seems to be `tag`."""
+    with path.open("rb") as file:
+        return f"<{tag}".encode() in file.read(4096)
+
+
+def inside(root: Path, name: str, said_by: Path) -> Path:
+    """`name` below `root`. Raises InputError where it would lead out of it; `said_by` is the file that says it."""
+    path = os.path.normpath(root / name)
+    if "\0" in name or not Path(path).is_relative_to(os.path.normpath(root)):
+        raise InputError(f"{said_by}: '{name}' leads out of {root}; give paths within that folder")
+    return Path(path)
+
+
+def numbers(values: Any, count: int, where: str) -> list[float]:
+    """`count` finite numbers, from numbers or texts. Raises InputError, saying `where`, where they are not."""
+    try:
+        found = [float(v) for v in values]
+    except (TypeError, ValueError):
+        found = []
+    if len(found) != count or not all(map(math.isfinite, found)):
+        raise InputError(f"{where}: needs {count} finite numbers; correct or remove it")
+    return found
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
