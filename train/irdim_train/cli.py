@@ -9,6 +9,7 @@ from irdim.command_line import run_command
 COMMANDS = {  # name on the command line: module
     "synth": "synth",
     "import": "import_",
+    "export": "export",
     "crop": "crop",
     "fit": "fit",
     "evaluate": "evaluate",

@@ -90,7 +90,7 @@ def _key(place: PurePath, root: Path) -> tuple[str, ...]:
         folders = folders[:-1]
     while len(folders) > 1 and folders[0].lower() in (*PLAIN, *SPLIT_NAMES):
         folders = folders[1:]
-    if folders and not (len(folders) == 1 and folders[0].lower() in (*PLAIN, *SPLIT_NAMES)):
+    if folders:
         return folders
     prefix = re.sub(r"[0-9]+[^0-9]*$", "", place.stem).rstrip("_-. ")
     return (prefix or (root.name if root.is_dir() else root.parent.name) or "images",)

@@ -4,7 +4,7 @@ import csv
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from irdim.boxes import IGNORE, INTERFERENCE, LABELS, TARGET, Box
@@ -17,6 +17,7 @@ TARGETS = (  # names that are targets in any layout, without spaces, dashes and 
 )
 COLUMNS = ("frame", "label", "x", "y", "width", "height")
 _LARGEST = 1 << 28  # bytes
+_ROUNDING = 1e-6  # px, of centres that were written as edges or as parts of the image
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,11 @@ class Label:
     frame: int
     box: Box
     unit: str = "row"
+
+    def within(self, shape: tuple[int, int]) -> "Label":
+        """The label with a centre that only rounding has put on or over the border of the frame (H, W) moved back into it."""
+        x, y = (_back(value, side) for value, side in ((self.box.x, shape[1]), (self.box.y, shape[0])))
+        return self if (x, y) == (self.box.x, self.box.y) else replace(self, box=replace(self.box, x=x, y=y))
 
     def check(self, shape: tuple[int, int], length: int | None) -> None:
         """Raises InputError, naming file and entry, where the frame is not there or the centre lies outside (H, W)."""
@@ -88,6 +94,12 @@ def classes_of(names: Mapping[str, int] | Iterable[str], given: Mapping[str, str
             f"say what it is, e.g. --map '{unknown[0]}=target' (or interference, or ignore)"
         )
     return classes
+
+
+def _back(value: float, side: int) -> float:
+    if -_ROUNDING < value < 0:
+        return 0.0
+    return math.nextafter(side, 0) if side <= value < side + _ROUNDING else value
 
 
 def _class_of(name: str, own: bool) -> str:

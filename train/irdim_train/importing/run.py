@@ -98,9 +98,9 @@ def plan_import(
         source = one.open(interval)
         reading = one.read(source)
         exact = None if isinstance(source, Video) else source.length
-        for label in reading.labels:
+        sources[one.name], labels[one.name] = source, [label.within(source.shape) for label in reading.labels]
+        for label in labels[one.name]:
             label.check(source.shape, exact)
-        sources[one.name], labels[one.name] = source, reading.labels
         notes += [f"{one.name}: {note}" for note in reading.notes]
     return Import(found, labels, sources, _classes(found, labels, classes or {}), groups, step, tuple(notes))
 

@@ -1,0 +1,46 @@
+"""irdim-train export."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from irdim_train.commands.progress import progress_bar
+
+
+def command(
+    data: Annotated[Path, typer.Argument(help="Data set (folder).")],
+    out: Annotated[Path, typer.Option(help="Folder to write; one that an export wrote is replaced.")],
+    layout: Annotated[str, typer.Option("--format", help="coco (COCO-video), yolo, voc or cvat.")] = "coco",
+    split: Annotated[str | None, typer.Option(help="Only train, val or test.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Write frames (lossless PNG) and labels in the layout of another tool; irdim-train import reads them back as they were.
+
+    Left behind: scenes (--group) and the history of labels. Details: docs/data-layouts.md.
+
+    Example: irdim-train export data --format yolo --out yolo
+    """
+    from irdim.dataset import Dataset
+    from irdim_train.exporting import export_data
+
+    with Dataset.open(data) as dataset, progress_bar("export") as bar:
+        task = bar.add_task("export", total=sum(s.length for s in dataset.sequences(split)))
+        result = export_data(
+            dataset,
+            out,
+            layout,
+            split=split,
+            progress=lambda name: bar.update(task, advance=1, description=f"export {name}"),
+        )
+    if as_json:
+        print(json.dumps({"out": str(out), "layout": layout, "splits": result["splits"]}))
+        return
+    table = Table("split", "sequences", "frames", "boxes")
+    for name, counts in result["splits"].items():
+        table.add_row(name, *(str(counts[k]) for k in ("sequences", "frames", "boxes")))
+    Console().print(table)
+    Console(highlight=False, soft_wrap=True).print(f"back again: irdim-train import {out} --out DATA", markup=False)
