@@ -2,6 +2,6 @@
 
 from irdim_train.synth.options import SynthOptions
 from irdim_train.synth.sequence import Synthetic, generate
-from irdim_train.synth.write import write_sequences
+from irdim_train.synth.write import sequence_jobs, write_jobs
 
-__all__ = ["SynthOptions", "Synthetic", "generate", "write_sequences"]
+__all__ = ["SynthOptions", "Synthetic", "generate", "sequence_jobs", "write_jobs"]

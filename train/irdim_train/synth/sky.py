@@ -1,94 +1,140 @@
-"""Sky and clouds: fractal layers that move by any part of a pixel, seen through the optics.
+"""Sky, clouds, ground and sun: radiance in counts at any frame, in any window of the sensor."""
 
-A layer is a periodic texture, kept as its Fourier transform, so a shift is exact and blurs nothing: a texture moved by half a pixel is as
-sharp as one that rests, and whatever a detector sees in a difference is the scene's doing.
-"""
-
-import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import scipy.fft
+from scipy.special import ndtr
 
 from irdim_train.synth.options import SynthOptions
+from irdim_train.synth.textures import OPTICS, Texture, Window, behind_optics, clouds, fractal
 
-LAYERS = 2
-PERIOD = 2.0  # a layer repeats after this many frame sides
-SLOPES = (2.8, 3.4)  # power over spatial frequency, k ** -slope in two dimensions; 8/3 is a turbulent scalar's
-OPTICS = 0.7  # px, sigma of the optics' point spread
+PERIOD = 2.0  # a layer of a sequence's own repeats after this many frame sides
 GRADIENT = 20.0  # sigmas of noise; how much warmer the sky is at the lower border than far above
 PEDESTAL = 0.2  # of the range; the radiance of the clear sky far above
+GROUND = 25.0  # sigmas of noise; how much warmer the ground is than the sky far above
+GROUND_TEXTURE = 6.0  # sigmas of noise, standard deviation
+SKYLINE = 3.0  # px, standard deviation of the skyline's height
+GLOW = 0.15  # of the shorter frame side, sigma of the sun's glow
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of cloud. opaque: 0..1; level: counts over the pedestal; origin and wind: (dy, dx) px, px per frame."""
+
+    texture: Texture
+    opaque: float
+    level: float
+    origin: np.ndarray
+    wind: np.ndarray
+
+    def place(self, frame: int, y: float, x: float) -> tuple[float, float]:
+        """Where in the texture a place of the sky (px of frame 0) is."""
+        top, left = self.origin + np.array((y, x)) - self.wind * frame
+        return float(top), float(left)
 
 
 class Sky:
-    """Radiance in counts, without sensor noise."""
+    """Radiance in counts, without sensor noise. Layers lie from the farthest to the nearest."""
 
-    def __init__(self, options: SynthOptions, rng: np.random.Generator) -> None:
-        self._shape = options.shape
-        self._pedestal = PEDESTAL * 2**options.bits
-        self._gradient = GRADIENT * options.sigma
-        self.winds = [_any_direction(rng) * options.wind * rng.uniform(0.5, 1.0) for _ in range(LAYERS)]
-        self._layers = [_Layer(options, rng) for _ in range(LAYERS)] if options.clouds else []
-
-    def radiance(self, frame: int, shift: np.ndarray) -> np.ndarray:
-        """(H, W) float32 counts. shift: (dy, dx) px, how far the sky has moved in the frame since frame 0."""
-        height, width = self._shape
-        below = (np.arange(height) + 0.5 - shift[0] - height) / height  # 0 at the first frame's lower border
-        column = self._pedestal + self._gradient * np.exp(below)
-        image = np.repeat(column[:, None], width, axis=1).astype(np.float32)
-        for layer, wind in zip(self._layers, self.winds, strict=False):
-            opacity, glow = layer.at(shift + wind * frame, self._shape)
-            image = image * (1 - opacity) + (opacity * np.float32(self._pedestal) + glow)
-        return image
-
-
-class _Layer:
-    """A layer of cloud: its opacity, and its radiance over the pedestal times that opacity, both behind the optics."""
-
-    def __init__(self, options: SynthOptions, rng: np.random.Generator) -> None:
-        shape = [scipy.fft.next_fast_len(math.ceil(PERIOD * n), True) for n in options.shape]
-        self._rows, self._columns = np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None]
-        cover, softness, opaque = rng.uniform(0.3, 0.6), rng.uniform(0.2, 1.2), rng.uniform(0.5, 1.0)
-        form, texture = (self._fractal(shape, rng) for _ in range(2))
-        ramp = np.clip((form - np.quantile(form, 1 - cover)) / softness, 0, 1)
-        opacity = opaque * ramp * ramp * (3 - 2 * ramp)
-        level = options.clouds * options.sigma * rng.uniform(0.6, 1.0)
-        optics = np.exp(-2 * (np.pi * OPTICS) ** 2 * (self._rows**2 + self._columns**2))
-        self._shape = shape
-        self._opacity, self._glow = (
-            (scipy.fft.rfft2(a) * optics).astype(np.complex64)
-            for a in (opacity, opacity * level * (1 + 0.35 * texture))
+    def __init__(
+        self, options: SynthOptions, rng: np.random.Generator, textures: Sequence[Texture] | None = None
+    ) -> None:
+        """textures: shared ones to choose from; by default every layer gets its own."""
+        self._options, self._shape = options, options.shape
+        self.pedestal = PEDESTAL * 2**options.bits
+        self.winds = [_any_direction(rng) * options.wind * rng.uniform(0.5, 1.0) for _ in range(options.layers)]
+        self.sun = np.array(options.shape) * (
+            options.horizon if options.horizon else rng.uniform(0.2, 0.8),
+            rng.uniform(0.2, 0.8),
         )
+        for_clouds, for_ground = rng.spawn(2)
+        self._layers = self._clouds(for_clouds, textures) if options.clouds else []
+        self._ground = _Ground(options, self.pedestal, for_ground) if options.horizon else None
 
-    def _fractal(self, shape: list[int], rng: np.random.Generator) -> np.ndarray:
-        """A periodic random field of mean 0 and variance 1, whose power falls as k ** -slope."""
-        k = np.hypot(self._rows, self._columns)
-        k[0, 0] = np.inf
-        spectrum = scipy.fft.rfft2(rng.standard_normal(shape)) * k ** (-rng.uniform(*SLOPES) / 2)
-        field = scipy.fft.irfft2(spectrum, shape)
-        return (field - field.mean()) / field.std()
+    def _clouds(self, rng: np.random.Generator, textures: Sequence[Texture] | None) -> list[Layer]:
+        options = self._options
+        if textures is None:
+            period = (int(np.ceil(PERIOD * options.height)), int(np.ceil(PERIOD * options.width)))
+            own = clouds(options.layers, period, options.edges, self._shape, rng)
+        else:
+            own = [textures[i] for i in rng.choice(len(textures), options.layers, options.layers > len(textures))]
+        return [
+            Layer(
+                texture,
+                opaque=rng.uniform(0.5, 1.0),
+                level=options.clouds * options.sigma * rng.uniform(0.6, 1.0),
+                origin=rng.uniform(0, texture.shape),
+                wind=wind,
+            )
+            for texture, wind in zip(own, self.winds, strict=True)
+        ]
 
-    def at(self, shift: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """Opacity (0..1) and glow (counts), (H, W) float32, moved by (dy, dx) px."""
-        move = np.exp(-2j * np.pi * (self._rows * shift[0])) * np.exp(-2j * np.pi * (self._columns * shift[1]))
-        move = move.astype(np.complex64)
-        opacity, glow = (
-            scipy.fft.irfft2(a * move, self._shape)[: shape[0], : shape[1]] for a in (self._opacity, self._glow)
+    def radiance(self, frame: int, shift: np.ndarray, window: Window) -> np.ndarray:
+        """(h, w) float32 counts. shift: (dy, dx) px, how far the sky has moved in the frame since frame 0."""
+        top, left = window.top - float(shift[0]), window.left - float(shift[1])
+        shape = (window.height, window.width)
+        image = np.empty(shape, np.float32)
+        image[:] = self._clear(top + 0.5 + np.arange(window.height))[:, None]
+        for layer in self._layers:
+            opacity, glow = layer.texture.window(*layer.place(frame, top, left), shape)
+            opacity *= np.float32(layer.opaque)
+            glow *= np.float32(layer.opaque * layer.level)
+            image -= (image - np.float32(self.pedestal)) * opacity
+            image += glow
+        if self._options.glint:
+            image += self._glow(top, left, shape)
+        return image if self._ground is None else self._ground.cover(image, top, left)
+
+    def clear_mean(self) -> float:
+        """Mean radiance of the clear sky over the first frame, counts."""
+        return float(self._clear(np.arange(self._shape[0]) + 0.5).mean())
+
+    def transmission(self, frame: int, shift: np.ndarray, place: np.ndarray, behind: int) -> float:
+        """How much of the light of a place (y, x) in the frame comes through the `behind` nearest layers, 0..1."""
+        y, x = place - shift - 0.5
+        nearest = self._layers[len(self._layers) - behind :]
+        through = [1 - layer.opaque * layer.texture.at(*layer.place(frame, y, x))[0] for layer in nearest]
+        return float(np.clip(np.prod(through), 0, 1))
+
+    def _clear(self, y: np.ndarray) -> np.ndarray:
+        """Warmer towards the lower border: the longer way through the air."""
+        height = self._shape[0]
+        below = np.minimum((y - height) / height, 1.0)
+        return self.pedestal + GRADIENT * self._options.sigma * np.exp(below)
+
+    def _glow(self, top: float, left: float, shape: tuple[int, int]) -> np.ndarray:
+        spread = GLOW * min(self._shape)
+        down, across = (
+            np.exp(-0.5 * ((start + 0.5 + np.arange(n) - at) / spread) ** 2)
+            for start, n, at in zip((top, left), shape, self.sun, strict=True)
         )
-        return np.clip(opacity, 0, 1), glow
+        return (self._options.glint * self._options.sigma * np.outer(down, across)).astype(np.float32)
+
+
+class _Ground:
+    """What lies below the horizon: warm, rough, with a ragged skyline."""
+
+    def __init__(self, options: SynthOptions, pedestal: float, rng: np.random.Generator) -> None:
+        assert options.horizon is not None
+        self._height = options.horizon * options.height
+        self._mean, self._spread = pedestal + GROUND * options.sigma, GROUND_TEXTURE * options.sigma
+        period = (2 * options.height, 2 * options.width)
+        self._texture = Texture(behind_optics(fractal(period, 2.2, rng))[None], options.shape)
+        ragged = fractal((8, period[1]), 2.0, rng)[0]
+        self._skyline = SKYLINE * ragged / max(float(ragged.std()), 1e-6)
+
+    def cover(self, image: np.ndarray, top: float, left: float) -> np.ndarray:
+        """image with the ground in front of it. top, left: place of its first pixel in the sky, px."""
+        columns = left + np.arange(image.shape[1])
+        skyline = self._height + np.interp(
+            columns, np.arange(len(self._skyline)), self._skyline, period=len(self._skyline)
+        )
+        below = ((top + 0.5 + np.arange(image.shape[0]))[:, None] - skyline) / OPTICS
+        ground = self._mean + self._spread * self._texture.window(top, left, image.shape)[0]
+        return (image + ndtr(below).astype(np.float32) * (ground - image)).astype(np.float32)
 
 
 def _any_direction(rng: np.random.Generator) -> np.ndarray:
     angle = rng.uniform(0, 2 * np.pi)
     return np.array([np.sin(angle), np.cos(angle)])
-
-
-def platform_shifts(options: SynthOptions, rng: np.random.Generator) -> np.ndarray:
-    """(T, 2) float64: (dy, dx) px that the sky has moved in the frame since frame 0. A steady pan, mostly sideways, that turns back before
-    the sky repeats, and jitter on every frame but the first."""
-    angle = rng.uniform(-0.35, 0.35) + np.pi * rng.integers(2)
-    way = options.drift * np.arange(options.frames)
-    reach = 2.0 * max(options.shape)
-    way = reach - np.abs(way % (2 * reach) - reach)
-    shifts = way[:, None] * np.array([np.sin(angle), np.cos(angle)])
-    shifts[1:] += rng.normal(0, options.jitter, (options.frames - 1, 2))
-    return shifts

@@ -1,30 +1,35 @@
-"""What stands out of the sky: targets, and cloud knots that look like them. Each is a Gaussian spot, integrated over the pixels."""
+"""What stands out of the sky: targets, and what looks like them. Each is a spot of light on a track."""
 
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr
 
 from irdim.boxes import INTERFERENCE, TARGET, Box
+from irdim.scr import core, surroundings
+from irdim_train.synth import psf
 from irdim_train.synth.options import SynthOptions
-from irdim_train.synth.sky import OPTICS
+from irdim_train.synth.textures import Window
 
-REACH = 4.5  # sigmas; a spot is drawn this far
 SMALLEST_BOX = 3.0  # px
-TURN = 0.03  # radians per frame, the sharpest; every other target or so flies straight
-STAY = 0.7  # of the shorter frame side; how far one target goes before the next takes over
+SEEN = 0.5  # of its light; what lies deeper in cloud is not labelled
+DRAWS = 7  # of noise, for each look at a target
 
 
 @dataclass(frozen=True)
 class Spot:
-    """kind: 'target' or 'knot'; size: (sigma_y, sigma_x) px; peak: counts over the sky, centred on a pixel, negative where cold;
-    track: (T, 2) float64, the centre (y, x) in frame px (pixel 0 covers 0..1), outside the frame too."""
+    """kind: 'target', 'knot' or 'glint'; size: (sigma_y, sigma_x) px; peak: counts over the sky, centred on a pixel, negative where cold;
+    track: (T, 2) float64, the centre (y, x) in frame px (pixel 0 covers 0..1), outside the frame too; light: (T,) how much of it comes through
+    the clouds, 0..1; exposure: share of a frame's way over which it is smeared; behind: how many layers of cloud lie in front."""
 
     kind: str
     size: tuple[float, float]
     peak: float
     track: np.ndarray
+    light: np.ndarray
+    exposure: float = 0.0
+    spread: str = "gaussian"
+    behind: int = 0
+    manoeuvre: str = "straight"
 
     @property
     def label(self) -> str:
@@ -34,68 +39,93 @@ class Spot:
         """(T,) bool: whether its centre is in the frame."""
         return np.all((self.track >= 0) & (self.track < np.array(shape)), axis=1)
 
+    def seen(self, shape: tuple[int, int]) -> np.ndarray:
+        """(T,) bool: whether it is in the frame and not hidden."""
+        return self.inside(shape) & (self.light >= SEEN)
+
+    def motion(self, frame: int) -> np.ndarray:
+        """(dy, dx) px that it goes while the shutter is open."""
+        later = min(frame + 1, len(self.track) - 1)
+        earlier = max(later - 1, 0)
+        return self.exposure * (self.track[later] - self.track[earlier])
+
     def box(self, frame: int) -> Box:
-        """Centre and +-2 sigma, at least 3 px wide."""
+        """Centre and +-2 sigma with the smear, at least 3 px wide."""
         y, x = self.track[frame]
-        height, width = (max(4 * s, SMALLEST_BOX) for s in self.size)
-        return Box(float(x), float(y), width, height, self.label)
+        height, width = (max(4 * s + abs(d), SMALLEST_BOX) for s, d in zip(self.size, self.motion(frame), strict=True))
+        return Box(float(x), float(y), float(width), float(height), self.label)
 
 
-def draw(image: np.ndarray, spot: Spot, frame: int) -> None:
-    """Add a spot to an image (H, W) float32 of its frame."""
-    profiles, places = [], []
-    for centre, sigma, length in zip(spot.track[frame], spot.size, image.shape, strict=True):
-        first, last = int(max(centre - REACH * sigma, 0)), int(min(centre + REACH * sigma + 1, length))
-        if first >= last:
-            return
-        edges = ndtr((np.arange(first, last + 1) - centre) / sigma)
-        profiles.append(
-            np.diff(edges) / (1 - 2 * ndtr(-0.5 / sigma))
-        )  # 1 for a pixel that the centre is in the middle of
-        places.append(slice(first, last))
-    image[places[0], places[1]] += (spot.peak * np.outer(*profiles)).astype(np.float32)
+def render(spot: Spot, frame: int, window: Window) -> tuple[tuple[slice, slice], np.ndarray] | None:
+    """Where in the window a spot of unit peak falls on a frame, and its light there; None where it does not."""
+    motion = spot.motion(frame)
+    reach = psf.AIRY_REACH if spot.spread == "airy" else psf.GAUSSIAN_REACH
+    places = []
+    for centre, sigma, way, start, length in zip(
+        spot.track[frame], spot.size, motion, window[:2], window[2:], strict=True
+    ):
+        far = reach * sigma + abs(way) / 2
+        first, last = max(int(centre - far), start), min(int(centre + far) + 1, start + length)
+        if first >= last or not spot.light[frame]:
+            return None
+        places.append((first, last))
+    (top, bottom), (left, right) = places
+    centres, shape = spot.track[frame] + psf.smear(motion), (bottom - top, right - left)
+    light = (
+        psf.airy(centres, spot.size[0], top, left, shape)
+        if spot.spread == "airy"
+        else psf.gaussian(centres, spot.size, top, left, shape)
+    )
+    where = (slice(top - window.top, bottom - window.top), slice(left - window.left, right - window.left))
+    return where, light * np.float32(spot.light[frame])
 
 
-def place_targets(options: SynthOptions, shifts: np.ndarray, rng: np.random.Generator) -> list[Spot]:
-    """1..targets at about the same time; each comes over the border and leaves over it, and the next takes over. Peaks are `snr` sigmas."""
-    if not options.targets:
-        return []
-    spots = []
-    for middle in _middles(options, int(rng.integers(1, options.targets + 1)), options.speed + options.drift, rng):
-        size = float(np.hypot(OPTICS, rng.uniform(0, 1.1)))
-        heading, turn = rng.uniform(0, 2 * np.pi), rng.uniform(-TURN, TURN) * rng.integers(2)
-        headings = heading + turn * (np.arange(options.frames) - middle)
-        path = options.speed * np.stack([np.sin(headings), np.cos(headings)], axis=1)
-        hot = {"hot": True, "cold": False, "both": bool(rng.uniform() < 0.75)}[options.polarity]
-        peak = options.snr * options.sigma * (1 if hot else -1)
-        spots.append(Spot("target", (size, size), peak, _track(options, shifts, path, middle, rng)))
-    return spots
+def draw(image: np.ndarray, spot: Spot, frame: int, window: Window) -> None:
+    """Add a spot to an image (h, w) float32 of its frame, in a window."""
+    rendered = render(spot, frame, window)
+    if rendered is not None:
+        where, light = rendered
+        image[where] += np.float32(spot.peak) * light
 
 
-def place_knots(
-    options: SynthOptions, shifts: np.ndarray, winds: list[np.ndarray], rng: np.random.Generator
-) -> list[Spot]:
-    """Small bright knots, wider than a target, that go with a cloud layer."""
-    spots = []
-    for middle in _middles(options, options.knots, options.drift + options.wind, rng):
-        size = (float(rng.uniform(0.9, 1.8)), float(rng.uniform(1.8, 4.0)))
-        path = np.tile(winds[rng.integers(len(winds))], (options.frames, 1))
-        peak = options.snr * options.sigma * float(rng.uniform(0.6, 1.4))
-        spots.append(Spot("knot", size, peak, _track(options, shifts, path, middle, rng)))
-    return spots
+@dataclass(frozen=True)
+class Look:
+    """A spot on one frame. scene: (h, w) counts around it, without spots and temporal noise; sigma: of that noise, counts."""
+
+    frame: int
+    window: Window
+    scene: np.ndarray
+    sigma: float
 
 
-def _middles(options: SynthOptions, at_once: int, speed: float, rng: np.random.Generator) -> list[int]:
-    """The frames in the middle of each spot's stay, so that about `at_once` are in the frame at any time."""
-    turns = max(1, round(options.frames * speed / (STAY * min(options.shape))))
-    parts = np.linspace(0, options.frames, turns + 1)
-    return [int(rng.uniform(a, b)) for _ in range(at_once) for a, b in itertools.pairwise(parts)]
+def scr_of(spot: Spot, options: SynthOptions) -> float:
+    """The local SCR that a spot should have: a target the requested one, what looks like it in proportion to its peak as drawn."""
+    assert options.scr is not None
+    return options.scr * abs(spot.peak) / (options.snr * options.sigma)
 
 
-def _track(
-    options: SynthOptions, shifts: np.ndarray, path: np.ndarray, middle: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Frame positions (T, 2): somewhere inside at `middle`, moved by `path` (T, 2) px per frame over the sky, and with the sky."""
-    way = np.concatenate([np.zeros((1, 2)), np.cumsum(path[1:], axis=0)]) + shifts
-    there = np.array(options.shape) * rng.uniform(0.1, 0.9, 2)
-    return there + way - way[middle]
+def peak_for_scr(spot: Spot, scr: float, looks: list[Look], rng: np.random.Generator) -> float:
+    """The peak in counts, signed as the spot's own, at which irdim.scr.local_scr has the median `scr` over these looks and their noise.
+
+    For one look and one draw of the noise the least peak that lifts a pixel of the box to `scr` local sigmas follows at once; above the
+    median of these, half of all frames have more. Never less than half of `scr` sigmas of the noise.
+    """
+    sign = -1.0 if spot.peak < 0 else 1.0
+    peaks = []
+    for look in looks:
+        rendered = render(spot, look.frame, look.window)
+        box = spot.box(look.frame)
+        box = Box(box.x - look.window.left, box.y - look.window.top, box.w, box.h)
+        mean, texture = surroundings(look.scene, box)
+        if rendered is None or np.isnan(mean):
+            continue
+        unit = np.zeros(look.scene.shape, np.float32)
+        unit[rendered[0]] = rendered[1]
+        rows, columns = core(look.scene.shape, box)
+        lit = unit[rows, columns]
+        rest = sign * (look.scene[rows, columns] - mean)
+        noise = look.sigma * rng.standard_normal((DRAWS, *lit.shape))
+        wanted = scr * np.hypot(texture, look.sigma) - rest - noise
+        peaks.append((wanted / np.maximum(lit, 1e-3)).min(axis=(1, 2)))
+    least = 0.5 * scr * (looks[0].sigma if looks else 1.0)
+    return sign * max(float(np.median(np.concatenate(peaks))), least) if peaks else sign * 2 * least

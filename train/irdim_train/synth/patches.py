@@ -1,0 +1,299 @@
+"""Patches straight away: windows of generated scenes, in the format that `irdim-train crop` writes, without rendering whole frames.
+
+A scene is a sky, a moving camera and a sensor, as of a sequence. Some windows of its frames are rendered, each with targets or look-alikes of its
+own, and the noise scale is estimated over several of them together, as `crop` does over the whole frame.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from irdim.boxes import LABELS, TARGET, Box
+from irdim.dataset import Dataset
+from irdim.differencing import STACK, InputSpec, noise_scale, planes, whole_pixels
+from irdim.errors import InputError
+from irdim.files import write_json
+from irdim.patches import BOXES, DESCRIPTION, FORMAT, SPLITS, TABLE, VERSION
+from irdim.sources import Frame
+from irdim_train.crop import MARGIN
+from irdim_train.staging import staged_folder
+from irdim_train.synth.label_errors import plant_errors
+from irdim_train.synth.ledger import write_ledger
+from irdim_train.synth.options import SynthOptions
+from irdim_train.synth.placing import knot, target
+from irdim_train.synth.presets import Counts, interleaved
+from irdim_train.synth.sequence import Scene, generate
+from irdim_train.synth.spots import Spot, draw, peak_for_scr, scr_of
+from irdim_train.synth.textures import Window, shared_clouds
+from irdim_train.synth.workers import cores, in_order
+from irdim_train.synth.write import SIDE, TEXTURES, check_space
+
+SCENE = 32  # windows of a scene
+SHARED = 256  # scenes that share a set of cloud textures
+BATCH = 8  # scenes that a process makes at a time
+POOLED = 40_000  # pixels over which a noise scale is estimated, at least
+WORTH_A_PROCESS = 4 * SCENE * BATCH  # stacks
+SECOND = 0.15  # share of patches with a target that get another one, where several are asked for
+LOOK_ALIKE = 0.25  # share of patches that get a knot, where there are knots
+WHOLE_TRAIN, WHOLE_VAL, WHOLE_FRAMES = 3, 3, 24  # sequences of whole frames, and frames of each beyond its history
+NO_BOX = -1  # in the place of an id in a data set
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What every patch has in common. split and counts are asked of `write_patches`."""
+
+    options: SynthOptions
+    size: int
+    spec: InputSpec
+
+    @classmethod
+    def of(cls, options: SynthOptions, size: int, frame_step: int, register: bool) -> "Plan":
+        """Raises InputError where the patch is no multiple of the grid's stride, or larger than the frame."""
+        if size < 16 or size % 8:
+            raise InputError(f"--patch-size {size}: must be a multiple of 8 (the grid's stride), 16 or more")
+        if size > min(options.shape):
+            raise InputError(f"--patch-size {size}: larger than the frame of {options.size}; choose a larger --size")
+        spec = InputSpec("difference", frame_step, register)
+        if spec.history > 10_000:
+            raise InputError(f"--frame-step {frame_step}: at most 3333")
+        # a shutter event voids a stack, so none is ever trained on
+        return cls(dataclasses.replace(options, frames=spec.history, shutter=0.0), size, spec)
+
+
+@dataclass(frozen=True)
+class Task:
+    """Stacks first.. of a split: one a kind (whether it holds a target); scene: number of the first scene."""
+
+    plan: Plan
+    split: int
+    scene: int
+    kinds: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class Part:
+    """stacks: (n, 4, S, S); table: (n,) TABLE; boxes: by stack."""
+
+    stacks: np.ndarray
+    table: np.ndarray
+    boxes: list[list[Box]]
+
+
+def write_patches(
+    out: Path,
+    options: SynthOptions,
+    counts: Counts,
+    *,
+    size: int = 80,
+    frame_step: int = 4,
+    register: bool = True,
+    progress: Callable[[int], None] = lambda stacks: None,
+    workers: int | None = None,
+) -> dict[str, Any]:
+    """Write the patch file `out`, whole or not at all, and in its folder `data` a small data set of whole frames of the same kind, from which
+    `fit` takes its statistics and thresholds. The bytes follow from the options alone, whatever the workers. Returns its description."""
+    plan = Plan.of(options, size, frame_step, register)
+    if counts.train_background + counts.train_target < 1:
+        raise InputError("--stacks: leaves none to train on; ask for more")
+    dtype = np.dtype(np.uint8 if options.bits == 8 else np.uint16)
+    shape = (counts.total, STACK, size, size)
+    check_space(out, int(np.prod(shape)) * dtype.itemsize)
+    if workers is None:
+        workers = cores() if counts.total >= WORTH_A_PROCESS else 1
+    tables: list[np.ndarray] = []
+    boxes: dict[int, list[Box]] = {}
+    with staged_folder(out, DESCRIPTION, FORMAT) as folder:
+        stacks = np.lib.format.open_memmap(folder / "stacks.npy", mode="w+", dtype=dtype, shape=shape)
+        digest, done = hashlib.sha256(), 0
+        for part in in_order(render_task, tasks(plan, counts), workers):
+            stacks[done : done + len(part.stacks)] = part.stacks
+            digest.update(part.stacks.tobytes())
+            tables.append(part.table)
+            boxes.update({done + i: there for i, there in enumerate(part.boxes) if there})
+            done += len(part.stacks)
+            progress(len(part.stacks))
+        stacks.flush()
+        if options.label_errors:
+            rng = np.random.default_rng([options.seed, 2])
+            boxes, errors = plant_errors(boxes, done, (size, size), options.label_errors, rng)
+            write_ledger(folder, errors)
+        table, box_table = np.concatenate(tables), _box_rows(boxes)
+        for name, rows in (("table.npy", table), ("boxes.npy", box_table)):
+            digest.update(rows.tobytes())
+            np.save(folder / name, rows, allow_pickle=False)
+        _write_whole_frames(folder / "data", options, plan.spec)
+        description = _describe(plan, table, box_table, out.resolve() / "data", digest.hexdigest())
+        write_json(folder / DESCRIPTION, description)
+    return description
+
+
+def tasks(plan: Plan, counts: Counts) -> list[Task]:
+    """All stacks, in the order of the patch file."""
+    scene_size = _scene_size(plan)
+    found = []
+    for split, (background, with_target) in enumerate(counts.splits().values()):
+        kinds = interleaved(background, with_target)
+        for begin in range(0, len(kinds), BATCH * scene_size):
+            found.append(Task(plan, split, begin // scene_size, tuple(kinds[begin : begin + BATCH * scene_size])))
+    return found
+
+
+def render_task(task: Task) -> Part:
+    """The stacks of a few scenes."""
+    each = _scene_size(task.plan)
+    scenes = [task.kinds[i : i + each] for i in range(0, len(task.kinds), each)]
+    parts = [_render_scene(task.plan, task.split, task.scene + i, kinds) for i, kinds in enumerate(scenes)]
+    return Part(
+        np.concatenate([p.stacks for p in parts]),
+        np.concatenate([p.table for p in parts]),
+        [there for p in parts for there in p.boxes],
+    )
+
+
+def _scene_size(plan: Plan) -> int:
+    return max(SCENE, -(-POOLED // plan.size**2))
+
+
+def _render_scene(plan: Plan, split: int, number: int, kinds: tuple[bool, ...]) -> Part:
+    """One scene's stacks. Where too few are asked for to estimate a noise scale over, more are made and left out."""
+    options, size = plan.options, plan.size
+    pooled = -(-POOLED // size**2)
+    key = (options.seed, 1, split, number // SHARED)
+    textures = shared_clouds(key, TEXTURES, SIDE, options.edges, (size, size))
+    scene = Scene.draw(options, (1, split, number), textures)
+    moves = scene.shifts[-1] - scene.shifts[-1 - plan.spec.frame_step :: -plan.spec.frame_step][: STACK - 1]
+    whole = np.array([[whole_pixels(d) for d in move] for move in moves]) * plan.spec.register
+    windows = _windows(plan, whole, max(len(kinds), pooled), scene)
+    cuts = [
+        _render_window(plan, scene, window, whole, kind)
+        for window, kind in zip(windows, kinds + (False,) * (len(windows) - len(kinds)), strict=True)
+    ]
+    stacks = np.stack([stack for stack, _ in cuts])
+    row = np.zeros(1, TABLE)
+    row["sequence"], row["frame"], row["split"] = -1 - number, plan.spec.history - 1, split
+    row["shift"] = (moves - whole) * plan.spec.register
+    row["sigma_difference"], row["sigma_frame"] = _noise_scales(plan, stacks[:pooled], row["shift"][0])
+    table = np.repeat(row, len(kinds))
+    table["top"], table["left"] = np.array([w[:2] for w in windows[: len(kinds)]]).T
+    return Part(stacks[: len(kinds)], table, [boxes for _, boxes in cuts[: len(kinds)]])
+
+
+def _windows(plan: Plan, whole: np.ndarray, count: int, scene: Scene) -> list[Window]:
+    """Anywhere in the newest frame from where the older frames' windows, which go back with the sky, are in the frame too."""
+    low = np.maximum(whole.max(axis=0, initial=0), 0)
+    high = np.array(plan.options.shape) - plan.size + np.minimum(whole.min(axis=0, initial=0), 0)
+    if (low > high).any():
+        raise InputError(
+            f"--size {plan.options.size}: the camera moves so far within a stack that no patch of {plan.size} px stays in the frame; "
+            "choose a larger --size, a smaller --frame-step, or less --drift and --pan"
+        )
+    corners = scene.for_others.integers(low, high, (count, 2), endpoint=True)
+    return [Window(top, left, plan.size, plan.size) for top, left in corners.tolist()]
+
+
+def _render_window(
+    plan: Plan, scene: Scene, window: Window, whole: np.ndarray, with_target: bool
+) -> tuple[np.ndarray, list[Box]]:
+    """A stack (4, S, S), newest first, and the boxes in it, in its coordinates."""
+    newest = plan.spec.history - 1
+    spots = _spots(plan, scene, window, with_target)
+    background = scene.radiance(newest, window)
+    if plan.options.scr is not None:
+        look = scene.look_at(background, newest, window)
+        spots = [
+            dataclasses.replace(s, peak=peak_for_scr(s, scr_of(s, plan.options), [look], scene.for_contrast))
+            for s in spots
+        ]
+    stack = np.empty((STACK, plan.size, plan.size), np.uint8 if plan.options.bits == 8 else np.uint16)
+    for k in range(STACK):
+        frame = newest - k * plan.spec.frame_step
+        dy, dx = whole[k - 1].tolist() if k else (0, 0)
+        moved = Window(window.top - dy, window.left - dx, plan.size, plan.size)
+        radiance = scene.radiance(frame, moved) if k else background
+        for spot in spots:
+            draw(radiance, spot, frame, moved)
+        stack[k] = scene.sensor.expose(radiance, frame, moved)
+    inside = [spot.box(newest) for spot in spots] + scene.sensor.boxes(newest)
+    boxes = [dataclasses.replace(b, x=b.x - window.left, y=b.y - window.top) for b in inside]
+    return stack, [b for b in boxes if 0 <= b.x < plan.size and 0 <= b.y < plan.size]
+
+
+def _spots(plan: Plan, scene: Scene, window: Window, with_target: bool) -> list[Spot]:
+    """What is in a window on the newest frame: one target or two where there should be any, and now and then a look-alike."""
+    options, newest = plan.options, plan.spec.history - 1
+
+    def somewhere(rng: np.random.Generator) -> np.ndarray:
+        return np.array(window[:2]) + rng.uniform(MARGIN, plan.size - MARGIN, 2)
+
+    spots, rng = [], scene.for_targets
+    if with_target:
+        for _ in range(1 + (options.targets > 1 and rng.uniform() < SECOND)):
+            spots.append(target(options, scene.sky, scene.shifts, newest, somewhere(rng), rng))
+    rng = scene.for_others
+    if options.knots and rng.uniform() < LOOK_ALIKE:
+        spots.append(knot(options, scene.sky, scene.shifts, newest, somewhere(rng), rng))
+    return spots
+
+
+def _noise_scales(plan: Plan, stacks: np.ndarray, shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sigma of the differences (3,) and of the high-passed frames (4,), counts, over all these stacks together."""
+    kinds = (dataclasses.replace(plan.spec, kind="difference"), dataclasses.replace(plan.spec, kind="sequence"))
+    return tuple(  # type: ignore[return-value]
+        noise_scale(np.concatenate([planes(s, kind, shifts) for s in stacks], axis=1), kind) for kind in kinds
+    )
+
+
+def _box_rows(boxes: dict[int, list[Box]]) -> np.ndarray:
+    rows = np.zeros(sum(map(len, boxes.values())), BOXES)
+    flat = ((patch, box) for patch, there in boxes.items() for box in there)
+    for row, (patch, box) in zip(rows, flat, strict=True):
+        row["patch"], row["x"], row["y"], row["w"], row["h"] = patch, box.x, box.y, box.w, box.h
+        row["label"], row["box"] = LABELS.index(box.label), NO_BOX
+    return rows
+
+
+def _write_whole_frames(path: Path, options: SynthOptions, spec: InputSpec) -> None:
+    """A data set of a few sequences for training statistics and for validation, of other seeds than the patches."""
+    options = dataclasses.replace(options, frames=spec.history - 1 + WHOLE_FRAMES, shutter=0.0, label_errors=0.0)
+    with Dataset.create(path) as data:
+        for index, split in enumerate(["train"] * WHOLE_TRAIN + ["val"] * WHOLE_VAL):
+            made = generate(options, 1_000_000 + index)
+            name = f"whole-{options.seed}-{split}-{index}"
+            data.add_sequence(
+                name,
+                (Frame(t, t * options.interval, f) for t, f in enumerate(made.frames)),
+                made.boxes,
+                split=split,
+                group=name,
+                source="irdim-train synth",
+                who="irdim-train synth",
+                why="whole frames beside generated patches",
+                interval=options.interval,
+            )
+
+
+def _describe(plan: Plan, table: np.ndarray, boxes: np.ndarray, data: Path, digest: str) -> dict[str, Any]:
+    with_target = np.unique(boxes["patch"][boxes["label"] == LABELS.index(TARGET)]).size
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "size": plan.size,
+        "frame_step": plan.spec.frame_step,
+        "register": plan.spec.register,
+        "data": str(data),
+        "iteration": 0,
+        "seed": plan.options.seed,
+        "patches": len(table),
+        "with_target": int(with_target),
+        "background": int(len(table) - with_target),
+        **{split: int((table["split"] == i).sum()) for i, split in enumerate(SPLITS)},
+        "sequences": int(np.unique(table["sequence"]).size),
+        "digest": digest,
+        "generated": dataclasses.asdict(plan.options),
+    }
