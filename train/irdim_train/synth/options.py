@@ -50,7 +50,9 @@ class SynthOptions:
     knots: int = 1  # small cloud knots that mimic a target, at about the same time
     # sensor
     bits: int = 14  # 8 gives uint8 frames, more gives uint16
-    noise: float | None = None  # counts, temporal, on the clear sky, rounding included; None for 1 in 1,024 of the range, at least 1
+    noise: float | None = (
+        None  # counts, temporal, on the clear sky, rounding included; None for 1 in 1,024 of the range, at least 1
+    )
     shot: float = 0.3  # share of the noise's variance that grows with the radiance, on the clear sky
     fixed_pattern: float = 0.3  # in sigmas of the noise
     column_noise: float = 0.1  # in sigmas of the noise, of which it is a part, anew on every frame

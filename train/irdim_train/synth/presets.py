@@ -60,8 +60,8 @@ class Preset:
 
     def counts(self, scale: float) -> Counts:
         """At a scale. Raises InputError where it leaves a part empty."""
-        if not 0 < scale <= 1:
-            raise InputError(f"--scale {scale:g}: above 0, at most 1")
+        if not 0 < scale <= 1 or round(self.target * scale) < 1:
+            raise InputError(f"--scale {scale:g}: from 0.001 to 1")
         counts = _split(round(self.background * scale), round(self.target * scale), round(self.val * scale))
         if min(dataclasses.astuple(counts)) < 1:
             raise InputError(f"--scale {scale:g}: leaves a split without targets or background; choose a larger one")

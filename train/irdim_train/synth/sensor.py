@@ -50,7 +50,9 @@ class Sensor:
         self._options, self._noise, self._clear = options, noise, clear
         self._top = 2**options.bits - 1
         self._dtype: type[Any] = np.uint8 if options.bits == 8 else np.uint16
-        analog = options.sigma**2 * (1 - options.column_noise**2) - 1 / 12  # of the variance; columns and rounding add the rest
+        analog = (
+            options.sigma**2 * (1 - options.column_noise**2) - 1 / 12
+        )  # of the variance; columns and rounding add the rest
         self._read, self._per_count = (1 - options.shot) * analog, options.shot * analog / clear
         for_bad, for_events, self._for_patterns = rng.spawn(3)
         self._draw_bad_pixels(for_bad)
