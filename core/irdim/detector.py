@@ -55,6 +55,11 @@ class InputStep:
         height, width = frame.pixels.shape
         return Prepared(image, (height, width), (float(dy), float(dx)))
 
+    def prime(self, frames: list[Frame]) -> None:
+        """Take frames for history alone, oldest first."""
+        for frame in frames:
+            self._history.push(frame)
+
     def reset(self) -> None:
         """Forget the frames seen so far."""
         self._history.reset()
@@ -90,6 +95,10 @@ class Detector:
         scores = self.card.scale(np.array([d.score for d in found]))
         scaled = [dataclasses.replace(d, score=float(s)) for d, s in zip(found, scores, strict=True)]
         return [d for d in scaled if d.score >= self.thresholds.low]
+
+    def prime(self, frames: list[Frame]) -> None:
+        """Take frames for history alone, oldest first, so that the next one has a full stack."""
+        self._input.prime(frames)
 
     def reset(self) -> None:
         """Forget the frames seen so far (a new sequence begins)."""

@@ -2,55 +2,142 @@
 
 import base64
 import hashlib
+import os
 import re
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import fsspec
 
 from irdim.errors import InputError
+from irdim.files import read_json
 
 TIMEOUT = 15.0  # seconds that a server may take to connect, or to answer a request
+_SECRET = re.compile("pass|secret|token|key|sig|credential", re.IGNORECASE)
+_SECRET_ENVIRONMENT = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
-def open_remote(url: str, *, known_hosts: Path | None = None, identity: Path | None = None) -> tuple[Any, str]:
+def open_remote(
+    url: str,
+    *,
+    known_hosts: Path | None = None,
+    identity: Path | None = None,
+    options: Mapping[str, Any] | None = None,
+    timeout: float = TIMEOUT,
+) -> tuple[Any, str]:
     """Open an fsspec URL; returns its file system and the path in it. A plain path is `file://`.
 
     known_hosts: OpenSSH file with the host keys of SFTP servers; the user's and the system's where it is None. identity: SSH key file.
+    options: fsspec's storage options of the protocol (see `read_options`). timeout: seconds that an SFTP or S3 server may take to answer.
     Raises InputError where the protocol is not installed, or where an SFTP server's key is unknown or another than before.
     """
-    protocol = url.split("://", 1)[0] if "://" in url else "file"
+    protocol, options = _protocol(url), dict(options or {})
     try:
         if protocol in ("sftp", "ssh"):
-            return _open_sftp(url, known_hosts, identity)
-        fs, path = fsspec.core.url_to_fs(url, skip_instance_cache=True)
+            return _open_sftp(url, known_hosts, identity, options, timeout)
+        if protocol in ("s3", "s3a"):
+            return _open_s3(url, options, timeout)
+        fs, path = fsspec.core.url_to_fs(url, skip_instance_cache=True, **options)
     except ImportError as error:
-        raise InputError(
-            f"{hide_password(url)}: '{protocol}' needs a package that is not installed ({error})"
-        ) from None
-    except ValueError as error:
+        raise _not_installed(url, protocol, error) from None
+    except (ValueError, TypeError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{hide_password(url)}: not an fsspec URL ({error})") from None
     return fs, str(path)
 
 
+def check_url(url: str) -> None:
+    """Raises InputError where a URL cannot be used, as far as that shows without a connection."""
+    protocol = _protocol(url)
+    try:
+        fsspec.get_filesystem_class(protocol)
+        host = urlsplit(url).hostname
+    except ImportError as error:
+        raise _not_installed(url, protocol, error) from None
+    except ValueError as error:
+        raise InputError(f"{hide_password(url)}: not an fsspec URL ({error})") from None
+    if protocol != "file" and not host:
+        raise InputError(f"{hide_password(url)}: names no host; write {protocol}://HOST/PATH")
+
+
+def read_options(path: Path) -> dict[str, Any]:
+    """fsspec's storage options from a JSON file, which others may not read since it holds credentials. Raises InputError."""
+    options = read_json(path, "file of storage options")
+    if not isinstance(options, dict):
+        raise InputError(f'{path}: must be a JSON object, such as {{"key": "...", "secret": "..."}}')
+    if path.stat().st_mode & 0o077:
+        raise InputError(f"{path}: holds credentials and others may read it; chmod 600 {path}")
+    return options
+
+
 def hide_password(url: str) -> str:
     """The URL as it may be printed."""
-    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", url)
+    url = re.sub(r"(://[^/@:]*):[^/]*@", r"\1:***@", url)
+    return re.sub(r"([?&][^=&]*=)[^&]*", r"\1***", url)
 
 
-def remote_digest(fs: Any, path: str) -> tuple[int, str]:
-    """Size and hex SHA-256 of a remote file, read back in blocks."""
+def has_password(url: str) -> bool:
+    """Whether a URL holds a credential."""
+    return hide_password(url) != url
+
+
+def describe_failure(url: str, error: BaseException, options: Mapping[str, Any] | None = None) -> str:
+    """A failure in one line, without credentials."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    for secret in _secrets(url, options or {}):
+        text = text.replace(secret, "***")
+    return text if isinstance(error, InputError) else f"{hide_password(url)}: {text}"
+
+
+def remote_digest(fs: Any, path: str, pace: Callable[[int], None] = lambda size: None) -> tuple[int, str]:
+    """Size and hex SHA-256 of a remote file, read back in blocks. pace: called with the size of each, and may wait."""
     digest, size = hashlib.sha256(), 0
     with fs.open(path, "rb") as file:
-        while block := file.read(1 << 20):
+        while block := file.read(1 << 18):
+            pace(len(block))
             digest.update(block)
             size += len(block)
     return size, digest.hexdigest()
 
 
-def _open_sftp(url: str, known_hosts: Path | None, identity: Path | None) -> tuple[Any, str]:
+def _protocol(url: str) -> str:
+    return url.split("://", 1)[0] if "://" in url else "file"
+
+
+def _not_installed(url: str, protocol: str, error: ImportError) -> InputError:
+    extra = "; pip install 'irdim[s3]'" if protocol in ("s3", "s3a") else ""
+    return InputError(f"{hide_password(url)}: '{protocol}' needs a package that is not installed ({error}){extra}")
+
+
+def _secrets(url: str, options: Mapping[str, Any]) -> set[str]:
+    """What must not be printed: the URL's password, credentials among the options, those in the environment."""
+    authority = url.split("://", 1)[-1].split("/", 1)[0]
+    password = authority.rpartition("@")[0].partition(":")[2]
+    found = {password, unquote(password), *(os.environ.get(name, "") for name in _SECRET_ENVIRONMENT)}
+    for key, value in options.items():
+        if isinstance(value, Mapping):
+            found |= _secrets("", value)
+        elif _SECRET.search(key) and isinstance(value, str):
+            found.add(value)
+    return found - {""}
+
+
+def _open_s3(url: str, options: dict[str, Any], timeout: float) -> tuple[Any, str]:
+    """One try a request, and a bounded wait for it: whoever calls tries again."""
+    given = options.pop("config_kwargs", {})
+    config = {"connect_timeout": timeout, "read_timeout": timeout, "retries": {"max_attempts": 0}, **given}
+    fs, path = fsspec.core.url_to_fs(url, skip_instance_cache=True, config_kwargs=config, **options)
+    fs.retries = 1
+    return fs, str(path)
+
+
+def _open_sftp(
+    url: str, known_hosts: Path | None, identity: Path | None, more: dict[str, Any], timeout: float
+) -> tuple[Any, str]:
     import paramiko
     from fsspec.implementations.sftp import SFTPFileSystem
 
@@ -75,22 +162,27 @@ def _open_sftp(url: str, known_hosts: Path | None, identity: Path | None) -> tup
                     self.client.load_system_host_keys(str(system))
             else:
                 self.client.load_host_keys(str(known_hosts))
-            options = {"timeout": TIMEOUT, "banner_timeout": TIMEOUT, "auth_timeout": TIMEOUT, **self.ssh_kwargs}
+            options = {"timeout": timeout, "banner_timeout": timeout, "auth_timeout": timeout, **self.ssh_kwargs}
             if identity is not None:
                 options.update(key_filename=str(identity), look_for_keys=False, allow_agent=False)
+            watchdog = threading.Timer(3 * timeout, self.client.close)  # paramiko waits for ever for some answers
+            watchdog.daemon = True
+            watchdog.start()
             try:
                 self.client.connect(self.host, **options)
                 self.ftp = self.client.open_sftp()
             except BaseException:
                 self.client.close()
                 raise
-            self.ftp.get_channel().settimeout(TIMEOUT)
+            finally:
+                watchdog.cancel()
+            self.ftp.get_channel().settimeout(timeout)
 
     if known_hosts is not None and not known_hosts.is_file():
         raise InputError(f"{known_hosts}: there is no such known_hosts file")
     if identity is not None and not identity.is_file():
         raise InputError(f"{identity}: there is no such SSH key")
-    options = SFTPFileSystem._get_kwargs_from_urls(url)
+    options = {**SFTPFileSystem._get_kwargs_from_urls(url), **more}
     if not options.get("host"):
         raise InputError(f"{hide_password(url)}: names no host; write sftp://user@host:port/path")
     try:

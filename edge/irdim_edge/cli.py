@@ -1,6 +1,7 @@
 """irdim-edge: the command line beside the camera."""
 
 import json
+import logging
 import signal
 import sys
 import threading
@@ -19,8 +20,10 @@ from irdim.fieldlog import SUFFIX, FieldLog, read_log
 from irdim.files import atomic_file
 from irdim.remote import hide_password
 from irdim_edge import daemon
-from irdim_edge.config import commented_config, load_config
+from irdim_edge.config import check_config, commented_config, load_config, number_or_text, parse_config
+from irdim_edge.spool import Spool
 from irdim_edge.status import Summary, read_status
+from irdim_edge.upload import Uploader
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -40,44 +43,57 @@ def config(
     source: Annotated[
         list[str] | None, typer.Option(help="Recorded sequence, or folder of sequences; several.")
     ] = None,
-    rate: Annotated[str | None, typer.Option(help="own or flat-out.")] = None,
+    rate: Annotated[str | None, typer.Option(help="own, flat-out, or frames a second.")] = None,
+    step: Annotated[int | None, typer.Option(help="Take every n-th frame.")] = None,
     out: Annotated[str | None, typer.Option(help="Folder of the output.")] = None,
-    upload: Annotated[str | None, typer.Option(help="fsspec URL that field logs go to.")] = None,
+    upload: Annotated[str | None, typer.Option(help="fsspec URL that field logs go to (sftp://..., s3://...).")] = None,
     write: Annotated[Path | None, typer.Option(help="File to write it to, instead of printing it.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the values as JSON, without the comments.")] = False,
 ) -> None:
-    """Print a configuration with every key explained; options fill in their keys.
+    """Print a configuration with every key explained; options fill in their keys, and what they name is checked.
 
-    Example: irdim-edge config --bundle bundles/first --source recordings/night --write edge.toml
+    Example: irdim-edge config --bundle bundles/first --source recordings/night --upload sftp://me@depot/logs --write edge.toml
     """
     if write is not None:  # its paths will count from its own folder, these from here
         bundle = str(Path(bundle).resolve()) if bundle else None
         source = [str(Path(s).resolve()) for s in source or []]
         out = str(Path(out).resolve()) if out else None
-    given = {"bundle": bundle, "camera.paths": source, "camera.rate": rate, "out": out, "upload.url": upload}
-    text = commented_config({key: value for key, value in given.items() if value})
-    if write is None:
+        upload = str(Path(upload).resolve()) if upload and "://" not in upload else upload
+    numbers = {"camera.rate": number_or_text(rate), "camera.step": step}
+    given = {"bundle": bundle, "camera.paths": source, **numbers, "out": out, "upload.url": upload}
+    values = {key: value for key, value in given.items() if value not in (None, [])}
+    text = commented_config(values)
+    settings = parse_config(text, Path(write or "edge.toml"))
+    check_config(settings, bundle=bundle is not None, source=bool(source), upload=upload is not None)
+    if write is not None:
+        if write.exists():
+            raise InputError(f"{write}: is there already; choose another name")
+        with atomic_file(write, "w") as file:
+            file.write(text)
+    if as_json:
+        print(json.dumps(settings.model_dump()))
+    elif write is None:
         print(text, end="")
-        return
-    if write.exists():
-        raise InputError(f"{write}: is there already; choose another name")
-    with atomic_file(write, "w") as file:
-        file.write(text)
-    load_config(write)
-    print(f"wrote {write}; next: irdim-edge run {write}")
+    else:
+        print(f"wrote {write}; next: irdim-edge run {write}")
 
 
 @app.command()
 def run(config: ConfigFile, as_json: AsJson = False) -> None:
     """Replay the camera: detections and verdicts as JSON lines, suspects into the spool, the spool to the upload URL.
 
-    Ctrl-C or SIGTERM stops it cleanly; the next run goes on.
+    Ctrl-C or SIGTERM stops it cleanly; the next run goes on. A new bundle at the configuration's path is taken over between two frames once it has
+    proved itself (SIGHUP: look now).
 
     Example: irdim-edge run edge.toml
     """
     settings = load_config(config)
-    stopping = threading.Event()
+    stopping, reloading = threading.Event(), threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
+    signal.signal(signal.SIGHUP, lambda *_: reloading.set())
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("irdim_edge").setLevel(logging.INFO)
     console = Console(stderr=True, highlight=False)
     shown = not as_json and console.is_terminal
     with console.status("starting") if shown else _Quiet() as line:
@@ -93,7 +109,7 @@ def run(config: ConfigFile, as_json: AsJson = False) -> None:
                     f"{sum(s.suspects.values())} suspects  {s.waiting} waiting  {s.uploaded} uploaded"
                 )
 
-        summary = daemon.run(settings, stopping, show)
+        summary = daemon.run(settings, stopping, show, reloading)
     if as_json:
         print(json.dumps(summary.to_json()))
         return
@@ -116,20 +132,27 @@ def status(config: ConfigFile, as_json: AsJson = False) -> None:
 
 @app.command()
 def upload(config: ConfigFile, as_json: AsJson = False) -> None:
-    """Upload what waits in the spool, once, most valuable first.
+    """Upload what waits in the spool, most valuable first, beside a running daemon or without one.
+
+    What fails is tried a few times more. Outside the hours of the configuration nothing is sent.
 
     Example: irdim-edge upload edge.toml
     """
     settings = load_config(config)
-    spool = daemon.open_spool(settings, adds=False)
-    uploader = daemon.make_uploader(settings, spool)
-    waiting = len(spool.entries())
-    done = uploader.try_once()
-    state, left = uploader.state, len(spool.entries())
+    destination = settings.destination
+    uploader = Uploader(Spool(settings.spool_path, settings.spool_bounds, adds=False), destination)
+    uploader.check()
+    waiting = len(uploader.spool.entries())
+    done = uploader.run_until_empty()
+    state, left = uploader.state, len(uploader.spool.entries())
     if as_json:
         print(json.dumps({**vars(state), "waiting": left}))
     else:
-        print(f"{state.uploaded} of {waiting} uploaded to {hide_password(settings.upload.url)}, {left} wait")
+        print(f"{state.uploaded} of {waiting} uploaded to {hide_password(destination.url)}, {left} wait")
+        if state.busy:
+            print("another irdim-edge uploads from this spool just now")
+        elif done and left:
+            print(f"uploading is allowed {destination.hours}")
     if not done:
         raise InputError(f"{state.last_error}; what is left stays in the spool")
 

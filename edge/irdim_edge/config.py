@@ -8,8 +8,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from irdim.bundle import Bundle
 from irdim.errors import InputError
+from irdim.remote import check_url, has_password, hide_password, read_options
 from irdim.tracks import TrackerOptions
+from irdim_edge.cameras import open_replay
+from irdim_edge.policy import KINDS, Allowance
+from irdim_edge.spool import Bounds
+from irdim_edge.transfer import Hours
+from irdim_edge.upload import Destination
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -17,7 +24,9 @@ else:
     import tomli as tomllib
 
 _Path = Annotated[str, Field(min_length=1)]
+_PositiveNumber = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _DEFAULTS = TrackerOptions()
+MB = 1 << 20
 
 
 class _Section(BaseModel):
@@ -33,11 +42,15 @@ class CameraSection(_Section):
         min_length=1,
         description="Recorded sequences to replay, or folders of sequences, one after the other.",
     )
-    rate: Literal["own", "flat-out"] = Field(
-        default="own", description='"own": as fast as it was recorded; "flat-out": as fast as this machine can.'
+    rate: Literal["own", "flat-out"] | _PositiveNumber = Field(
+        default="own",
+        description='"own": as fast as it was recorded; "flat-out": as fast as this machine can; a number: frames a second.',
     )
     interval: float = Field(
         default=0.0, ge=0, description="Seconds between frames; 0: as the recording or the bundle says."
+    )
+    step: int = Field(
+        default=1, ge=1, le=1000, description="Take every n-th frame: for a camera faster than the bundle's interval."
     )
 
 
@@ -64,9 +77,35 @@ class SuspectsSection(_Section):
         description="Frames kept before the suspect's; at least the history that the bundle's input needs.",
     )
     after: int = Field(default=5, ge=0, le=1000, description="Frames kept after it; at most the tracker's lag.")
-    missed_per_hour: int = Field(default=60, ge=0, description="Most field logs an hour of missed targets; 0: none.")
-    false_alarm_per_hour: int = Field(default=60, ge=0, description="The same of false alarms.")
-    still_per_hour: int = Field(default=10, ge=0, description="The same of tracks that stand still.")
+    merge_seconds: float = Field(
+        default=60.0, ge=0, description="A suspect on the place or track of one logged so lately is merged; 0: none is."
+    )
+    merge_radius: float = Field(default=8.0, ge=0, description="px on the sensor that count as one place.")
+    sample_probability: float = Field(
+        default=1e-5,
+        ge=0,
+        le=1,
+        description="Share of frames taken whole at random, whatever is in them: what miss and false-alarm rates rest on.",
+    )
+    sample_seed: int = Field(default=0, description="Seed of the random sample.")
+    missed_per_day: int = Field(
+        default=500, ge=0, description="Most field logs of missed targets in 24 hours; 0: none."
+    )
+    missed_mb_per_day: float = Field(default=200.0, ge=0, description="Most megabytes of them.")
+    false_alarm_per_day: int = Field(default=500, ge=0, description="The same of false alarms.")
+    false_alarm_mb_per_day: float = Field(default=200.0, ge=0, description="Most megabytes of them.")
+    low_confidence_per_day: int = Field(
+        default=200, ge=0, description="The same of detections below the report threshold on a track."
+    )
+    low_confidence_mb_per_day: float = Field(default=100.0, ge=0, description="Most megabytes of them.")
+    still_per_day: int = Field(default=50, ge=0, description="The same of tracks that stand still.")
+    still_mb_per_day: float = Field(default=20.0, ge=0, description="Most megabytes of them.")
+    sample_per_day: int = Field(
+        default=100,
+        ge=0,
+        description="The same of the random sample; it is no longer random once it is bounded by this.",
+    )
+    sample_mb_per_day: float = Field(default=500.0, ge=0, description="Most megabytes of them.")
 
 
 class SpoolSection(_Section):
@@ -75,6 +114,9 @@ class SpoolSection(_Section):
         default=500.0, gt=0, description="Most megabytes in it; the least valuable are evicted first."
     )
     max_files: int = Field(default=5000, ge=1, description="Most files in it.")
+    max_days: float = Field(
+        default=90.0, ge=0, description="Age in days from which a field log is evicted; 0: none is."
+    )
 
 
 class UploadSection(_Section):
@@ -86,6 +128,24 @@ class UploadSection(_Section):
         default="", description="Host keys of SFTP servers (OpenSSH's format); empty: ~/.ssh/known_hosts."
     )
     identity: str = Field(default="", description="SSH key file for SFTP; empty: the agent's and ~/.ssh's.")
+    options: str = Field(
+        default="",
+        description="JSON file (chmod 600) of fsspec storage options, such as an S3 key; empty: the environment's, ~/.aws.",
+    )
+    timeout: float = Field(default=15.0, gt=0, description="Seconds that a server may take to answer.")
+    kb_per_second: float = Field(default=0.0, ge=0, description="Most kilobytes a second, each way; 0: no limit.")
+    hours: list[str] = Field(
+        default=[], description='When to upload, local time, such as ["22:00-06:00"]; empty: always.'
+    )
+
+    @model_validator(mode="after")
+    def _sound(self) -> "UploadSection":
+        Hours.parse(self.hours)
+        if has_password(self.url):
+            raise ValueError(
+                "upload.url holds a credential; put it into a file, and set upload.options or upload.identity"
+            )
+        return self
 
 
 class Config(_Section):
@@ -97,6 +157,11 @@ class Config(_Section):
     threads: int = Field(default=0, ge=0, description="Threads of the engine; 0: all cores.")
     out: _Path = Field(
         default="edge-out", description="Folder of detections, verdicts, status and, unless set below, the spool."
+    )
+    max_mb: float = Field(
+        default=1000.0,
+        gt=0,
+        description="Most megabytes of detections and verdicts; the oldest parts are removed first.",
     )
     camera: CameraSection = CameraSection()
     tracker: TrackerSection = TrackerSection()
@@ -121,20 +186,38 @@ class Config(_Section):
         return Path(self.bundle)
 
     @property
-    def known_hosts(self) -> Path | None:
-        return Path(self.upload.known_hosts) if self.upload.known_hosts else None
-
-    @property
-    def identity(self) -> Path | None:
-        return Path(self.upload.identity) if self.upload.identity else None
-
-    @property
     def out_path(self) -> Path:
         return Path(self.out)
 
     @property
     def spool_path(self) -> Path:
         return Path(self.spool.path or Path(self.out) / "spool")
+
+    @property
+    def spool_bounds(self) -> Bounds:
+        return Bounds(int(self.spool.max_mb * MB), self.spool.max_files, self.spool.max_days or None)
+
+    @property
+    def allowances(self) -> dict[str, Allowance]:
+        """What each kind of suspect may take in a day."""
+        s = self.suspects
+        return {k: Allowance(getattr(s, f"{k}_per_day"), getattr(s, f"{k}_mb_per_day") * MB) for k in KINDS}
+
+    @property
+    def destination(self) -> Destination:
+        """Where field logs go. Raises InputError where no URL is set, or the file of options does not do."""
+        u = self.upload
+        if not u.url:
+            raise InputError("upload.url is not set in the configuration; say where to upload to")
+        return Destination(
+            u.url,
+            known_hosts=Path(u.known_hosts) if u.known_hosts else None,
+            identity=Path(u.identity) if u.identity else None,
+            options=read_options(Path(u.options)) if u.options else {},
+            timeout=u.timeout,
+            bytes_per_second=u.kb_per_second * 1000 or None,
+            hours=Hours.parse(u.hours),
+        )
 
     def tracker_options(self, report: float) -> TrackerOptions:
         """The tracker's options, with the bundle's report threshold."""
@@ -144,16 +227,47 @@ class Config(_Section):
 def load_config(path: Path) -> Config:
     """Read a configuration; its relative paths become absolute. Raises InputError with one line that names file, key and reason."""
     try:
-        value = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file; irdim-edge config prints one to begin with") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not readable TOML ({error})") from None
+    return parse_config(text, Path(path))
+
+
+def parse_config(text: str, path: Path) -> Config:
+    """A configuration from its text; path: where it lies or will lie, from whose folder relative paths count. Raises InputError."""
     try:
-        config = Config.model_validate(value)
+        config = Config.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: not readable TOML ({error})") from None
     except ValidationError as error:
         raise InputError(f"{path}: {_first(error)}") from None
-    return _absolute(config, Path(path).resolve().parent)
+    return _absolute(config, path.resolve().parent)
+
+
+def check_config(config: Config, *, bundle: bool, source: bool, upload: bool) -> None:
+    """Look at what a configuration names: the bundle loads, the recordings open and suit it, the URL can be used. Raises InputError."""
+    card = Bundle.load(config.bundle_path).card if bundle else None
+    if source:
+        camera = config.camera
+        open_replay(
+            camera.paths,
+            rate=camera.rate,
+            interval=camera.interval or None,
+            nominal=card.interval if card else None,
+            step=camera.step,
+        )
+    if upload:
+        check_url(config.upload.url)
+
+
+def number_or_text(text: str | None) -> float | str | None:
+    """A number where it is one, as TOML would have it."""
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text
 
 
 def commented_config(values: dict[str, Any] | None = None) -> str:
@@ -194,6 +308,7 @@ def _absolute(config: Config, folder: Path) -> Config:
                     "url": url if "://" in url else at(url),
                     "known_hosts": at(config.upload.known_hosts),
                     "identity": at(config.upload.identity),
+                    "options": at(config.upload.options),
                 }
             ),
         }
@@ -206,4 +321,6 @@ def _first(error: ValidationError) -> str:
     if one["type"] == "extra_forbidden":
         return f"unknown key '{key}'; irdim-edge config lists the keys"
     message = one["msg"].removeprefix("Value error, ")
-    return f"{key}: {message} (it is {one['input']!r})" if key else message
+    if not key or isinstance(one["input"], dict):
+        return message
+    return f"{key}: {message} (it is {hide_password(repr(one['input']))})"

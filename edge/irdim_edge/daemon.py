@@ -1,7 +1,7 @@
 """The daemon: camera -> detector -> tracker -> JSON lines, suspects -> spool -> upload.
 
-The loop runs in the calling thread and handles every frame of a replay; the uploader has a thread of its own. Whatever kills it, the next run goes on:
-with a new part of the output, and with the spool as it was.
+The loop runs in the calling thread and handles every frame of a replay; packing suspects, uploading and trying a new bundle have threads of their own.
+Whatever kills it, the next run goes on: with a new part of the output, and with the spool as it was.
 """
 
 import threading
@@ -11,22 +11,32 @@ from typing import Any
 
 from irdim.bundle import Bundle
 from irdim.detector import Detector, Step
-from irdim.errors import InputError
-from irdim.sources import FrameSource
-from irdim.tracks import VERDICTS, Tracker, Verdict
-from irdim_edge.cameras import open_replay
+from irdim.sources import Frame, FrameSource
+from irdim.tracks import VERDICTS as TRACKED
+from irdim.tracks import Tracker, Verdict
+from irdim_edge.cameras import check_interval, open_replay
+from irdim_edge.candidates import Candidates
 from irdim_edge.config import Config
-from irdim_edge.outputs import JsonLines, next_parts
+from irdim_edge.outputs import Parts
+from irdim_edge.policy import DAY, MERGED, OVER_BUDGET, SAMPLE, Budget, Merger
 from irdim_edge.spool import Spool
 from irdim_edge.status import Summary, only_run
-from irdim_edge.suspects import Budget, Cutter, verdict_json
+from irdim_edge.suspects import Cutter, verdict_json
+from irdim_edge.takeover import Takeover
 from irdim_edge.upload import Uploader
+from irdim_edge.writer import Writer
 
-EVERY = 1.0  # seconds between two writings of status.json
+EVERY = 1.0  # seconds between two writings of status.json, and two looks at the bundle's path
+DETECTIONS, VERDICTS = "detections", "verdicts"
 
 
-def run(config: Config, stopping: threading.Event, show: Callable[[Summary], None] = lambda summary: None) -> Summary:
-    """Run until the camera ends or `stopping` is set. show: called after each frame.
+def run(
+    config: Config,
+    stopping: threading.Event,
+    show: Callable[[Summary], None] = lambda summary: None,
+    reloading: threading.Event | None = None,
+) -> Summary:
+    """Run until the camera ends or `stopping` is set. show: called after each frame; reloading: set by whoever wants the bundle looked at again.
 
     Raises InputError where the configuration, the bundle or a recording is wrong; what was found before that is written.
     """
@@ -36,14 +46,15 @@ def run(config: Config, stopping: threading.Event, show: Callable[[Summary], Non
         rate=config.camera.rate,
         interval=config.camera.interval or None,
         nominal=bundle.card.interval,
+        step=config.camera.step,
     )
     with only_run(config.out_path):
-        running = _Run(config, bundle, show)
+        running = _Run(config, bundle, show, reloading or threading.Event())
         try:
             for source in camera.sources:
                 running.begin(source)
                 for frame in camera.frames(source, stopping):
-                    running.push(running.detector.push(frame))
+                    running.push(frame)
                 running.end_sequence()
                 if stopping.is_set():
                     break
@@ -58,38 +69,24 @@ def run(config: Config, stopping: threading.Event, show: Callable[[Summary], Non
 class _Run:
     """All that one run owns."""
 
-    def __init__(self, config: Config, bundle: Bundle, show: Callable[[Summary], None]) -> None:
-        card, suspects = bundle.card, config.suspects
-        self.detector = Detector.from_bundle(bundle, precision=config.precision, threads=config.threads)
-        self.summary = Summary(config.device_name, config.camera.name, bundle.digest)
-        self._config, self._show = config, show
-        self._tracker = Tracker(config.tracker_options(card.thresholds.report))
-        self._cutter = Cutter(
-            before=max(suspects.before, card.input.history - 1),
-            after=suspects.after,
-            lag=config.tracker.lag,
-            crop=None if suspects.whole_frame else suspects.crop,
-        )
-        self._budget = Budget({kind: getattr(suspects, f"{kind}_per_hour") for kind in VERDICTS})
-        self._spool = open_spool(config)
-        recovered = self._spool.recovered
-        self.summary.recovered = {
-            "waiting": recovered.waiting,
-            "removed": recovered.removed,
-            "damaged": recovered.damaged,
-        }
-        self._uploader = make_uploader(config, self._spool) if config.upload.url else None
-        self._context: dict[str, Any] = {
-            "device": config.device_name,
-            "camera": config.camera.name,
-            "bundle": bundle.digest,
-            "precision": config.precision,
-            "input": card.input.to_json(),
-            "thresholds": {"report": card.thresholds.report, "low": card.thresholds.low},
-        }
-        parts = next_parts(config.out_path, "detections", "verdicts")
-        self._detections, self._verdicts = (JsonLines(part) for part in parts)
-        self.summary.detections_file = self._detections.path.name
+    def __init__(
+        self, config: Config, bundle: Bundle, show: Callable[[Summary], None], reloading: threading.Event
+    ) -> None:
+        self.summary = Summary(config.device_name, config.camera.name)
+        self._config, self._show, self._reloading = config, show, reloading
+        self._takeover = Takeover(config.bundle_path, bundle, precision=config.precision, threads=config.threads)
+        self._source: FrameSource | None = None
+        self._use(bundle, Detector.from_bundle(bundle, precision=config.precision, threads=config.threads))
+        destination = config.destination if config.upload.url else None
+        self._spool = Spool(config.spool_path, config.spool_bounds)
+        self.summary.recovered = vars(self._spool.recovered)
+        self._merger = Merger(seconds=config.suspects.merge_seconds, radius=config.suspects.merge_radius)
+        self._budget = Budget(config.allowances)
+        now = time.time()
+        self._budget.restore((now - e.taken, e.kind, e.bytes) for e in self._spool.taken_since(now - DAY))
+        self._parts = Parts(config.out_path, DETECTIONS, VERDICTS, most_bytes=int(config.max_mb * (1 << 20)))
+        self._writer = Writer(self._spool, self._budget, lambda line: self._write(VERDICTS, line), self.note)
+        self._uploader = Uploader(self._spool, destination, interval=config.upload.interval) if destination else None
         self._began = time.monotonic()
         self._saved = -EVERY
         self._judging = False
@@ -99,14 +96,16 @@ class _Run:
 
     def begin(self, source: FrameSource) -> None:
         """A sequence begins."""
-        self.detector.reset()
+        self._source = source
+        self._detector.reset()
+        self._merger.clear()
+        self._begin_sample()
         self.summary.source = source.name
         self.summary.sources += 1
-        interval = self._config.camera.interval or source.interval or self.detector.card.interval
-        self._context = {**self._context, "source": source.name, "interval": interval}
 
-    def push(self, step: Step) -> None:
-        """Take what the detector made of one frame."""
+    def push(self, frame: Frame) -> None:
+        """Take a frame: through the new bundle where one is ready, else through the one that runs."""
+        step = self._take_over(frame) or self._detector.push(frame)
         if step.status != "ok" and self._judging:  # the stream broke: no verdict may look across the gap
             self.end_sequence()
         self._judging = step.status == "ok"
@@ -114,23 +113,29 @@ class _Run:
         verdicts: list[Verdict] = []
         if self._judging:
             verdicts = self._tracker.update(step.frame.index, step.frame.time, step.detections, step.shift)
+            self._candidates.watch(step, self._tracker.links)
+            verdicts += self._candidates.due(step.frame.index - self._config.tracker.lag, verdicts)
         self._write_detections(step)
         self._log(verdicts)
         self.summary.frames += 1
         if not self._judging:
             self.summary.warming[step.reason] += 1
-        self.summary.tracks = self._tracker.confirmed
-        self._update()
+        self.summary.tracks = self._confirmed + self._tracker.confirmed
+        self._show(self.summary)
+        if time.monotonic() - self._saved >= EVERY:
+            self._save()
+            self._takeover.look(frame.pixels, self._suits, asked=self._reloading.is_set())
+            self._reloading.clear()
 
     def end_sequence(self) -> None:
         """The sequence ends or breaks here: the verdicts that are due, and nothing kept beyond."""
-        tracks = {t.id: t for t in self._tracker.tracks}
-        self._log(self._tracker.flush(), tracks)
+        self._flush()
         self._cutter.clear()
         self._judging = False
 
     def finish(self, state: str, stopping: threading.Event | None) -> None:
         """Close everything. The uploader tries once more, unless the run was stopped or failed (stopping: None)."""
+        self._writer.close()
         if self._uploader and state == "finished" and stopping is not None:
             self._uploader.finish(stopping)
         elif self._uploader:
@@ -138,18 +143,84 @@ class _Run:
         self.summary.state = state
         self._save()
         self._show(self.summary)
-        for lines in (self._detections, self._verdicts):
-            lines.close()
+        self._parts.close()
+        self._spool.close()
 
     def note(self, error: BaseException) -> None:
         """Count an error and keep its text for the status."""
         self.summary.errors += 1
         self.summary.last_error = " ".join(str(error).split()) or type(error).__name__
 
+    # bundles
+
+    def _use(self, bundle: Bundle, detector: Detector) -> None:
+        """Begin to work with a bundle: its thresholds, its history, its name in field logs."""
+        config, card = self._config, bundle.card
+        self._detector = detector
+        options = config.tracker_options(card.thresholds.report)
+        self._confirmed = self.summary.tracks
+        self._tracker = Tracker(options)
+        self._cutter = Cutter(
+            before=max(config.suspects.before, card.input.history - 1),
+            after=config.suspects.after,
+            lag=config.tracker.lag,
+            crop=None if config.suspects.whole_frame else config.suspects.crop,
+        )
+        self.summary.bundle = bundle.digest
+        self._options = options
+        self._begin_sample()
+        self._bundle_context = {
+            "bundle": bundle.digest,
+            "precision": config.precision,
+            "input": card.input.to_json(),
+            "thresholds": {"report": card.thresholds.report, "low": card.thresholds.low},
+        }
+
+    def _begin_sample(self) -> None:
+        s, c = self._config, self._config.suspects
+        where = f"{c.sample_seed}/{s.device_name}/{s.camera.name}/{self._source.name if self._source else ''}/{self.summary.bundle}"
+        self._candidates = Candidates(self._options, probability=c.sample_probability, seed=where)
+
+    def _take_over(self, frame: Frame) -> Step | None:
+        """What a new bundle makes of this frame, from which on it runs; None where there is none, or where it fails."""
+        taken = self._takeover.take()
+        if taken is None:
+            return None
+        bundle, detector = taken
+        before = self._cutter.frames
+        try:
+            detector.prime(before)
+            step = detector.push(frame)
+        except Exception as error:  # whatever it is, the old one has not missed a frame
+            self._takeover.failed(bundle.digest[:16], error)
+            self.note(error)
+            return None
+        self._flush()
+        self._merger.clear()
+        self._use(bundle, detector)
+        for old in before:  # frames that the new one has not judged
+            self._cutter.push(Step(old, "warming", "bundle"))
+        self._takeover.done(bundle)
+        self.summary.takeovers += 1
+        return step
+
+    def _suits(self, bundle: Bundle) -> None:
+        """Raises InputError where the camera is too slow or too fast for a bundle."""
+        camera, source = self._config.camera, self._source
+        if source is not None:
+            check_interval(source.name, source.interval, bundle.card.interval, camera.step)
+
+    # output
+
+    def _flush(self) -> None:
+        tracks = {t.id: t for t in self._tracker.tracks}
+        verdicts = self._tracker.flush()
+        self._log(verdicts + self._candidates.due(None, verdicts), tracks)
+
     def _write_detections(self, step: Step) -> None:
         """One line a frame: docs/formats.md, Detection line."""
         links = self._tracker.links if step.status == "ok" else []
-        report = self.detector.thresholds.report
+        report = self._detector.thresholds.report
         found = [(d, t) for d, t in zip(step.detections, links, strict=True) if d.score >= report]
         self.summary.detections += len(found)
         line = {"v": 1, "source": self.summary.source, "frame": step.frame.index, "time": step.frame.time}
@@ -161,67 +232,56 @@ class _Run:
             }
             for d, t in found
         ]
-        self._write(self._detections, {**line, "status": step.status, **reason, "detections": detections})
+        self._write(DETECTIONS, {**line, "status": step.status, **reason, "detections": detections})
 
     def _log(self, verdicts: list[Verdict], tracks: dict | None = None) -> None:
-        """Write verdicts down, and cut a suspect for each that the budget allows."""
+        """Hand verdicts to the writer, with a suspect for each that is new and that the budget allows."""
         tracks = {t.id: t for t in self._tracker.tracks} if verdicts and tracks is None else tracks or {}
         for verdict in verdicts:
             self.summary.verdicts[verdict.kind] += 1
-            name = None
-            try:
-                if not self._budget.take(verdict.kind):
-                    self.summary.over_budget[verdict.kind] += 1
-                elif suspect := self._cutter.cut(verdict, tracks.get(verdict.track_id), self._context):
-                    path = self._spool.add(suspect)
-                    self.summary.suspects[verdict.kind] += path is not None
-                    name = path.name if path else None
-            except (OSError, InputError) as error:  # a full disk: detections go on
-                self.note(error)
-            source = {"v": 1, "source": self.summary.source}
-            self._write(self._verdicts, {**source, **verdict_json(verdict), "log": name})
+            line: dict[str, Any] = {"v": 1, "source": self.summary.source, **verdict_json(verdict)}
+            at, suspect = self._cutter.time(verdict.frame), None
+            if self._merger.repeats(verdict, at):
+                self.summary.merged[verdict.kind] += 1
+                line["why"] = MERGED
+            elif not self._budget.take(verdict.kind):
+                self.summary.over_budget[verdict.kind] += 1
+                line["why"] = OVER_BUDGET
+            else:
+                suspect = self._cutter.cut(
+                    verdict, tracks.get(verdict.track_id), self._context(), whole=verdict.kind == SAMPLE
+                )
+            if suspect is None and verdict.kind not in TRACKED:
+                continue  # nobody judged it; it is worth a line only where there is a log
+            if self._writer.submit(line, suspect) and suspect is not None:
+                self._merger.note(verdict, at)
 
-    def _write(self, lines: JsonLines, value: dict) -> None:
+    def _context(self) -> dict[str, Any]:
+        """What field logs say of the camera and of the bundle."""
+        config, source = self._config, self._source
+        recorded = (source.interval if source else None) or None
+        interval = recorded * config.camera.step if recorded else self._detector.card.interval
+        where = {"device": config.device_name, "camera": config.camera.name, "source": self.summary.source}
+        return {**where, **self._bundle_context, "interval": interval}
+
+    def _write(self, name: str, value: dict) -> None:
         try:
-            lines.write(value)
+            self._parts.write(name, value)
         except OSError as error:
             self.note(error)
-
-    def _update(self) -> None:
-        self._show(self.summary)
-        if time.monotonic() - self._saved >= EVERY:
-            self._save()
 
     def _save(self) -> None:
         s, self._saved = self.summary, time.monotonic()
         s.seconds = round(time.monotonic() - self._began, 3)
-        s.evicted = self._spool.evicted
+        s.suspects, s.dropped = self._writer.logged, self._writer.dropped
+        s.evicted = sum(self._spool.evicted.values())
+        s.detections_file = self._parts.path(DETECTIONS).name
         if self._uploader:
             s.uploaded = self._uploader.state.uploaded
             s.upload_error = self._uploader.state.last_error
         try:
             s.waiting = len(self._spool.entries())
             s.save(self._config.out_path)
-            for lines in (self._detections, self._verdicts):
-                lines.sync()
+            self._parts.sync()
         except OSError as error:
             self.note(error)
-
-
-def open_spool(config: Config, adds: bool = True) -> Spool:
-    """The configuration's spool. adds: whether this process adds to it; one at a time may."""
-    most = int(config.spool.max_mb * (1 << 20))
-    return Spool(config.spool_path, max_bytes=most, max_files=config.spool.max_files, adds=adds)
-
-
-def make_uploader(config: Config, spool: Spool) -> Uploader:
-    """The configuration's uploader. Raises InputError where no URL is set."""
-    if not config.upload.url:
-        raise InputError("upload.url is not set in the configuration; say where to upload to")
-    return Uploader(
-        spool,
-        config.upload.url,
-        interval=config.upload.interval,
-        known_hosts=config.known_hosts,
-        identity=config.identity,
-    )

@@ -1,35 +1,43 @@
-"""The spool: field logs on disk that wait to be uploaded.
+"""The spool: field logs and tallies on disk that wait to be uploaded.
 
-A folder of `.irlog` files. Each is written under a temporary name, synced and renamed, so a kill or a power cut leaves it whole or not there.
-Bounded in bytes and in number: the least valuable goes first (lowest score; of equals the oldest), and every eviction is on record in
-`evicted.jsonl`, written before the file goes. What is in the spool goes in two ways only: evicted, or uploaded and verified.
+Each file is written under a temporary name, synced and renamed, so a kill or a power cut leaves it whole or not there. Bounded in bytes, number
+and age. What goes first is stated (`Entry.value`): suspects by score, then samples, then tallies, of equals the oldest; every eviction is on record
+in `evicted.jsonl`, synced before the file goes. What is in the spool leaves it in two ways only: evicted, or uploaded and verified.
 """
 
 import contextlib
-import fcntl
+import os
 import threading
-from collections.abc import Iterator
+import time
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
 from irdim.errors import InputError
-from irdim.fieldlog import SUFFIX, Suspect, pack_log, read_description
-from irdim.files import atomic_file, sync_folder
+from irdim.fieldlog import SUFFIX, read_description
+from irdim.files import atomic_file, make_folder, sync_folder
+from irdim_edge.locks import holding, take_lock
 from irdim_edge.outputs import JsonLines
+from irdim_edge.spool_index import Entry, Index
 
-EVICTED, DAMAGED, LOCK = "evicted.jsonl", "damaged", "upload.lock"
+EVICTED, DAMAGED, UPLOADING, WRITING = "evicted.jsonl", "damaged", "upload.lock", "writer.lock"
 MOST_RECORD = 8 << 20  # bytes of evicted.jsonl before it becomes evicted.1.jsonl
+MOST_DAMAGED = 0.05  # share of the spool's bytes that damaged files may take besides
+DAY = 86400.0
+CLOCK_SET = datetime(
+    2025, 1, 1, tzinfo=timezone.utc
+).timestamp()  # a device whose clock says less does not know the time
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A field log in the spool."""
+class Bounds:
+    """bytes, files: most of them in the spool; days: age from which a log goes, None for any."""
 
-    path: Path
-    kind: str
-    score: float
     bytes: int
+    files: int
+    days: float | None = None
 
 
 @dataclass(frozen=True)
@@ -42,31 +50,36 @@ class Recovered:
 
 
 class Spool:
-    """Thread-safe; one process adds, any may upload."""
+    """Thread-safe. One process adds; any may upload, one at a time."""
 
-    def __init__(self, folder: Path, *, max_bytes: int, max_files: int, adds: bool = True) -> None:
-        """Open a spool, made where it is not there, and recover it from a kill. adds: whether this process adds to it; only that one may
-        remove half-written files, which another may be writing just now."""
-        self.folder, self.max_bytes, self.max_files = folder, max_bytes, max_files
-        self._lock = threading.RLock()
-        self._known: dict[str, tuple[str, float]] = {}
-        self.evicted = 0
+    def __init__(
+        self, folder: Path, bounds: Bounds, *, adds: bool = True, clock: Callable[[], float] = time.time
+    ) -> None:
+        """Open a spool, made where it is not there, and recover it from a kill. adds: whether this process adds to it.
+
+        Raises InputError where the folder cannot be written, or another process adds to it already.
+        """
+        self.folder, self.bounds = folder, bounds
+        self.evicted: Counter[str] = Counter()  # by kind, since it was opened
+        self._lock, self._clock = threading.RLock(), clock
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
+            self._writing = take_lock(folder / WRITING) if adds else None
+            if adds and self._writing is None:
+                raise InputError(f"{folder}: another irdim-edge run adds to this spool; stop it, or set another spool")
+            self._index = Index(folder, writes=adds)
             self.recovered = self._recover(adds)
         except OSError as error:
             raise InputError(
                 f"{folder}: the spool cannot be opened ({error.strerror}); choose another folder"
             ) from None
 
-    def add(self, suspect: Suspect) -> Path | None:
-        """Take a suspect's field log; None where it is less valuable than all that is there, and there is no room.
+    def accept(self, name: str, data: bytes, kind: str, score: float) -> Path | None:
+        """Take a file; None where it is less valuable than all that is there, and there is no room.
 
-        Raises OSError where the disk is full or broken; nothing is then half-written.
+        It survives a power cut from when this returns. Raises OSError where the disk is full or broken; nothing is then half-written.
         """
-        name, data = pack_log(suspect)
-        path = self.folder / name
-        entry = Entry(path, str(suspect.verdict["kind"]), float(suspect.verdict["score"]), len(data))
+        path, entry = self.folder / name, Entry(name, kind, score, len(data), self._clock())
         with self._lock:
             if path.exists():
                 return path
@@ -74,95 +87,139 @@ class Spool:
                 return None
             with atomic_file(path) as file:
                 file.write(data)
-            self._known[name] = (entry.kind, entry.score)
+            self._index.note(entry)
         return path
 
     def entries(self) -> list[Entry]:
         """What waits, most valuable first."""
         with self._lock:
-            found = []
-            for path in self.folder.glob(f"*{SUFFIX}"):
-                with contextlib.suppress(FileNotFoundError):  # another process has just uploaded it
-                    size = path.stat().st_size
-                    if path.name not in self._known and not self._learn(path):
-                        continue
-                    found.append(Entry(path, *self._known[path.name], size))
-            self._known = {e.path.name: (e.kind, e.score) for e in found}
-        return sorted(found, key=_value, reverse=True)
+            found = (self._index.known.get(name) or self._learn(name) for name in self._names())
+            return sorted((e for e in found if e is not None), key=lambda e: e.value, reverse=True)
+
+    def path(self, entry: Entry) -> Path:
+        return self.folder / entry.name
 
     def remove(self, entry: Entry) -> None:
         """Its copy was verified at the destination: it goes here."""
         with self._lock:
-            entry.path.unlink(missing_ok=True)
+            self.path(entry).unlink(missing_ok=True)
             sync_folder(self.folder)
 
-    def set_aside(self, path: Path) -> None:
-        """Move a damaged file into `damaged/`, out of the uploader's way."""
-        (self.folder / DAMAGED).mkdir(exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            path.replace(self.folder / DAMAGED / path.name)
+    def set_aside(self, name: str) -> None:
+        """Move a damaged file into `damaged/`, out of the uploader's way. The oldest there go once they are too many."""
+        with self._lock:
+            (self.folder / DAMAGED).mkdir(exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                (self.folder / name).replace(self.folder / DAMAGED / name)
+            there = sorted((self.folder / DAMAGED).iterdir(), key=lambda p: p.stat().st_mtime, reverse=True)
+            size = 0
+            for path in there:
+                size += path.stat().st_size
+                if size > MOST_DAMAGED * self.bounds.bytes:
+                    self._record([Entry(path.name, DAMAGED, 0.0, path.stat().st_size, 0.0)], "damaged")
+                    path.unlink()
 
-    @contextlib.contextmanager
-    def uploading(self) -> Iterator[bool]:
-        """Whether this process is the one that uploads now; only one at a time does."""
-        with (self.folder / LOCK).open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
+    def taken_since(self, oldest: float) -> list[Entry]:
+        """What was accepted since a time, whether it still waits or not; oldest first."""
+        with self._lock:
+            return sorted((e for e in self._index.known.values() if e.taken >= oldest), key=lambda e: e.taken)
+
+    def uploading(self) -> contextlib.AbstractContextManager[bool]:
+        """Whether this process is the one that uploads now."""
+        return holding(self.folder / UPLOADING)
+
+    def close(self) -> None:
+        """Let another process add."""
+        with self._lock:
+            self._index.close()
+            if self._writing is not None:
+                self._writing.close()
+
+    def _names(self) -> list[str]:
+        with os.scandir(self.folder) as found:
+            return [e.name for e in found if e.name.endswith(SUFFIX) and not e.name.startswith(".")]
 
     def _recover(self, adds: bool) -> Recovered:
-        temporary = list(self.folder.glob(".*.tmp")) if adds else []
-        for path in temporary:
-            path.unlink(missing_ok=True)
-        there = list(self.folder.glob(f"*{SUFFIX}"))
-        waiting = len(self.entries())
-        return Recovered(waiting, len(temporary), len(there) - waiting)
+        """Only what nobody is writing just now is removed: that is known by holding the writer's lock."""
+        removed = 0
+        with contextlib.nullcontext(True) if adds else holding(self.folder / WRITING, 0) as alone:
+            if alone:
+                for path in self.folder.glob(".*.tmp"):
+                    path.unlink(missing_ok=True)
+                    removed += 1
+        there = self._names()
+        for name in there:  # a file of another size than the index says is looked into again
+            with contextlib.suppress(FileNotFoundError):
+                known = self._index.known.get(name)
+                if known and known.bytes != (self.folder / name).stat().st_size:
+                    del self._index.known[name]
+        waiting = {e.name for e in self.entries()}
+        if adds:
+            self._index.forget_before(self._clock() - DAY, waiting)
+        return Recovered(len(waiting), removed, len(there) - len(waiting))
 
-    def _learn(self, path: Path) -> bool:
-        """Read kind and score of a log that another process, or an earlier run, put here."""
+    def _learn(self, name: str) -> Entry | None:
+        """Read what the index lacks from the file itself; a damaged one is set aside."""
+        path = self.folder / name
         try:
-            verdict = read_description(path)["verdict"]
+            kind, score = _kind_and_score(path)
+            stat = path.stat()
         except InputError:
             if path.exists():
-                self.set_aside(path)
-            return False
-        self._known[path.name] = (verdict["kind"], float(verdict["score"]))
-        return True
+                self.set_aside(name)
+            return None
+        except FileNotFoundError:  # another process has just uploaded it
+            return None
+        entry = Entry(name, kind, score, stat.st_size, stat.st_mtime)
+        self._index.note(entry)
+        return entry
 
     def _make_room(self, new: Entry) -> bool:
-        """Evict until `new` fits; False where `new` itself is the least valuable, or larger than the spool."""
+        """Evict what is too old, then until `new` fits; False where `new` itself is the least valuable, or larger than the spool."""
         waiting = self.entries()
-        size = sum(e.bytes for e in waiting) + new.bytes
-        leaving: list[Entry] = []
-        while size > self.max_bytes or len(waiting) + 1 > self.max_files:
-            if not waiting or new.bytes > self.max_bytes or _value(waiting[-1]) > _value(new):
-                self._record([new])
+        if self.bounds.days is not None:
+            oldest = self._clock() - self.bounds.days * DAY
+            old = [e for e in waiting if CLOCK_SET <= _time(e.name) < oldest]
+            self._evict(old, "age")
+            waiting = [e for e in waiting if e not in old]
+        size, leaving = sum(e.bytes for e in waiting) + new.bytes, []
+        while size > self.bounds.bytes or len(waiting) + 1 > self.bounds.files:
+            if not waiting or new.bytes > self.bounds.bytes or waiting[-1].value > new.value:
+                self._record([new], "not taken")
                 return False
             leaving.append(waiting.pop())
             size -= leaving[-1].bytes
-        if leaving:
-            self._record(leaving)
-            for entry in leaving:
-                entry.path.unlink(missing_ok=True)
+        self._evict(leaving, "room")
         return True
 
-    def _record(self, leaving: list[Entry]) -> None:
+    def _evict(self, leaving: list[Entry], why: str) -> None:
+        if leaving:
+            self._record(leaving, why)
+            for entry in leaving:
+                self.path(entry).unlink(missing_ok=True)
+
+    def _record(self, leaving: list[Entry], why: str) -> None:
         path = self.folder / EVICTED
         if path.is_file() and path.stat().st_size > MOST_RECORD:
             path.replace(path.with_name("evicted.1.jsonl"))
         lines = JsonLines(path)
         try:
-            at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+            at = datetime.fromtimestamp(self._clock(), timezone.utc).isoformat(timespec="seconds")
             for e in leaving:
-                lines.write({"v": 1, "at": at, "name": e.path.name, "kind": e.kind, "score": e.score, "bytes": e.bytes})
+                lines.write({**e.to_json(), "at": at, "why": why})
         finally:
             lines.close()
-        self.evicted += len(leaving)
+        self.evicted.update(e.kind for e in leaving)
 
 
-def _value(entry: Entry) -> tuple[float, str]:
-    """By score, then by name, which begins with the time."""
-    return entry.score, entry.path.name
+def _kind_and_score(path: Path) -> tuple[str, float]:
+    verdict = read_description(path)["verdict"]
+    return str(verdict["kind"]), float(verdict["score"])
+
+
+def _time(name: str) -> float:
+    """UTC seconds in a log's name, by the device's clock; 0 where it says none."""
+    try:
+        return datetime.strptime(f"{name[:18]}000+0000", "%Y%m%dT%H%M%S%f%z").timestamp()
+    except ValueError:
+        return 0.0

@@ -3,16 +3,16 @@
 import contextlib
 import fcntl
 import os
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from irdim.errors import InputError
 from irdim.files import read_json, write_json
+from irdim_edge.locks import take_lock
 
 FILE, LOCK = "status.json", "run.lock"
 
@@ -35,14 +35,17 @@ class Summary:
     detections: int = 0
     tracks: int = 0
     verdicts: Counter = field(default_factory=Counter)
-    suspects: Counter = field(default_factory=Counter)
+    suspects: Counter = field(default_factory=Counter)  # in the spool, by kind
+    merged: Counter = field(default_factory=Counter)
     over_budget: Counter = field(default_factory=Counter)
+    dropped: Counter = field(default_factory=Counter)
     uploaded: int = 0
     upload_error: str = ""
     waiting: int = 0
     evicted: int = 0
     recovered: dict[str, int] = field(default_factory=dict)
     detections_file: str = ""
+    takeovers: int = 0
     errors: int = 0
     last_error: str = ""
 
@@ -63,7 +66,9 @@ class Summary:
             ("tracks confirmed", str(self.tracks)),
             ("verdicts", _counts(self.verdicts)),
             ("suspects logged", _counts(self.suspects)),
+            ("merged with these", _counts(self.merged)),
             ("over the budget", _counts(self.over_budget)),
+            ("dropped", _counts(self.dropped)),
             ("uploaded", f"{self.uploaded} ({self.upload_error})" if self.upload_error else str(self.uploaded)),
             ("waiting in the spool", str(self.waiting)),
             ("evicted", str(self.evicted)),
@@ -90,12 +95,12 @@ def only_run(folder: Path) -> Iterator[None]:
     """Hold an output folder for this process. Raises InputError where another run holds it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / LOCK).open("w")
+        file = take_lock(folder / LOCK)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another folder for out") from None
+    if file is None:
+        raise InputError(f"{folder}: another irdim-edge run writes here; stop it, or set another out")
     with file:
-        if not _lock(file):
-            raise InputError(f"{folder}: another irdim-edge run writes here; stop it, or set another out")
         yield
 
 
@@ -108,17 +113,6 @@ def is_running(folder: Path) -> bool:
         return False
     except BlockingIOError:
         return True
-    return False
-
-
-def _lock(file: IO[str]) -> bool:
-    for _ in range(5):
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(0.1)  # irdim-edge status holds it for a moment
-        else:
-            return True
     return False
 
 

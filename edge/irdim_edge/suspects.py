@@ -1,8 +1,7 @@
 """Suspects: what the tracker judged missed or wrongly reported, cut out of the ring of recent frames into a field log."""
 
-import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any
@@ -12,9 +11,8 @@ import numpy as np
 from irdim.boxes import Detection
 from irdim.detector import Step
 from irdim.fieldlog import Suspect
+from irdim.sources import Frame
 from irdim.tracks import Track, Verdict
-
-HOUR = 3600.0
 
 
 class Cutter:
@@ -33,14 +31,27 @@ class Cutter:
         """The stream broke: what came before belongs to no later suspect."""
         self._ring.clear()
 
-    def cut(self, verdict: Verdict, track: Track | None, context: Mapping[str, Any]) -> Suspect | None:
-        """The suspect of a verdict, or None where its frame is no longer in the ring."""
+    @property
+    def frames(self) -> list[Frame]:
+        """The newest frames, oldest first."""
+        return [step.frame for step in self._ring]
+
+    def time(self, frame: int) -> float:
+        """Seconds, as recorded, of a frame; of the oldest kept where it is older."""
+        found = next((s for s in reversed(self._ring) if s.frame.index <= frame), self._ring[0])
+        return float(found.frame.time)
+
+    def cut(
+        self, verdict: Verdict, track: Track | None, context: Mapping[str, Any], *, whole: bool = False
+    ) -> Suspect | None:
+        """The suspect of a verdict, or None where its frame is no longer in the ring. whole: keep whole frames, whatever the crop is."""
+        crop = None if whole else self.crop
         steps = [s for s in self._ring if -self.before <= s.frame.index - verdict.frame <= self.after]
         if not any(s.frame.index == verdict.frame for s in steps):
             return None
         height, width = steps[0].frame.pixels.shape
         x, y = min(max(verdict.x, 0.0), float(width)), min(max(verdict.y, 0.0), float(height))
-        (top, rows), (left, columns) = _window(y, height, self.crop), _window(x, width, self.crop)
+        (top, rows), (left, columns) = _window(y, height, crop), _window(x, width, crop)
         found = [(s.frame.index, d) for s in steps for d in s.detections]
         points = (
             []
@@ -59,24 +70,6 @@ class Cutter:
             context=context,
             at=datetime.now(timezone.utc),
         )
-
-
-class Budget:
-    """How many suspects of a kind may be kept in any hour."""
-
-    def __init__(self, per_hour: Mapping[str, int], clock: Callable[[], float] = time.monotonic) -> None:
-        self._per_hour, self._clock = per_hour, clock
-        self._taken: dict[str, deque[float]] = {kind: deque() for kind in per_hour}
-
-    def take(self, kind: str) -> bool:
-        """Whether one more of this kind may be kept now; if so, it is counted."""
-        taken, now = self._taken[kind], self._clock()
-        while taken and taken[0] <= now - HOUR:
-            taken.popleft()
-        if len(taken) >= self._per_hour[kind]:
-            return False
-        taken.append(now)
-        return True
 
 
 def verdict_json(v: Verdict) -> dict[str, Any]:

@@ -1,85 +1,120 @@
 """Empties the spool towards an fsspec URL: at least once on the wire, exactly once in effect.
 
-A log is put under a temporary name, read back, and renamed once size and digest are right; only then the local file goes. A name holds the digest
-of its content, so that a log which is there already is known, and is not sent again.
+A file is put under a temporary name, read back, and renamed once size and digest are right; only then the local file goes. A name holds the digest
+of its content, so that a file which is there already is known, and is not sent again.
 """
 
-import contextlib
 import hashlib
-import os
 import random
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from irdim.errors import InputError
 from irdim.fieldlog import digest_in
-from irdim.remote import hide_password, open_remote, remote_digest
-from irdim_edge.spool import Entry, Spool
+from irdim.remote import TIMEOUT, describe_failure, open_remote
+from irdim_edge.spool import Spool
+from irdim_edge.spool_index import Entry
+from irdim_edge.transfer import Hours, Pace, Stopped, put
 
 LONGEST_WAIT = 300.0  # seconds between tries when nothing gets through
+FAILURES = 3  # in a row, after which a pass ends: it is not this file, it is the way there
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where to, with what credentials, how fast and when. timeout: seconds an answer may take; bytes_per_second: None for no cap."""
+
+    url: str
+    known_hosts: Path | None = None
+    identity: Path | None = None
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    timeout: float = TIMEOUT
+    bytes_per_second: float | None = None
+    hours: Hours = Hours()  # noqa: RUF009 - frozen
+
+    def open(self) -> tuple[Any, str]:
+        """Its file system and the path in it."""
+        keys = {"known_hosts": self.known_hosts, "identity": self.identity}
+        return open_remote(self.url, **keys, options=self.options, timeout=self.timeout)
+
+    def describe(self, error: BaseException) -> str:
+        """A failure in one line, without credentials."""
+        return describe_failure(self.url, error, self.options)
 
 
 @dataclass
 class UploadState:
-    """What the uploader has done; read by status.json."""
+    """What the uploader has done; read by status.json. busy: another process was uploading from the spool."""
 
     uploaded: int = 0
     bytes: int = 0
     already_there: int = 0
     failures: int = 0
+    busy: bool = False
     last_error: str = ""
 
 
 class Uploader:
     """Uploads what waits in a spool; `start` lets a thread do so until `stop`."""
 
-    def __init__(
-        self,
-        spool: Spool,
-        url: str,
-        *,
-        interval: float = 5.0,
-        known_hosts: Path | None = None,
-        identity: Path | None = None,
-    ) -> None:
+    def __init__(self, spool: Spool, destination: Destination, *, interval: float = 5.0) -> None:
         """interval: seconds between looks at the spool."""
-        self.spool, self.url, self.interval = spool, url, interval
+        self.spool, self.destination, self.interval = spool, destination, interval
         self.state = UploadState()
-        self._keys = {"known_hosts": known_hosts, "identity": identity}
         self._stopping, self._finishing, self._wake = threading.Event(), threading.Event(), threading.Event()
+        self._pace = Pace(destination.bytes_per_second, self._stopping)
         self._thread: threading.Thread | None = None
         self._remote: tuple[Any, str] | None = None
 
+    def check(self) -> None:
+        """Connect. Raises InputError, without credentials in it, where that fails or where the URL is no folder."""
+        try:
+            fs, folder = self._connected()
+            wrong = fs.exists(folder) and not fs.isdir(folder)
+        except Exception as error:  # every transport has exceptions of its own
+            raise InputError(self.destination.describe(error)) from None
+        if wrong:
+            raise InputError(self.destination.describe(NotADirectoryError("is a file; name a folder")))
+
     def run_once(self, progress: Callable[[Entry], None] = lambda entry: None) -> int:
-        """Upload all that waits, most valuable first; returns how many got there. The first failure ends it and is raised."""
-        done = 0
+        """One pass over all that waits, most valuable first; returns how many got there.
+
+        A file that fails is left for the next pass; several in a row end this one. Failures are noted in `state`.
+        """
+        done = failed = 0
+        self.state.last_error = ""
         with self.spool.uploading() as mine:
-            if not mine:
-                return 0
-            try:
-                for entry in self.spool.entries():
-                    if self._stopping.is_set():
-                        break
+            self.state.busy = not mine
+            for entry in self.spool.entries() if mine else []:
+                if self._stopping.is_set() or failed == FAILURES or not self._allowed():
+                    break
+                try:
                     done += self._upload(entry)
+                    failed = 0
                     progress(entry)
-            except BaseException:
-                self._remote = None  # a broken connection is not used again
-                raise
+                except Stopped:
+                    break
+                except Exception as error:  # every transport has exceptions of its own
+                    failed += 1
+                    self._remote = None  # a broken connection is not used again
+                    self.state.failures += 1
+                    self.state.last_error = self.destination.describe(error)
         return done
 
-    def try_once(self) -> bool:
-        """`run_once`, with a failure noted in `state` instead of raised."""
-        try:
-            self.run_once()
-        except Exception as error:  # every transport has exceptions of its own
-            self.state.failures += 1
-            self.state.last_error = describe(self.url, error)
-            return False
-        self.state.last_error = ""
-        return True
+    def run_until_empty(self, *, tries: int = 5, longest: float = 10.0) -> bool:
+        """Passes until nothing waits that could be sent; False where `tries` of them in a row brought nothing."""
+        left = tries
+        while True:
+            left = tries if self.run_once() else left - 1
+            if not self.state.last_error or self._stopping.is_set():
+                return True
+            if not left:
+                return False
+            self._stopping.wait(_jittered(min(2.0 ** (tries - left), longest)))
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._loop, name="uploader", daemon=True)
@@ -104,24 +139,31 @@ class Uploader:
         pause = self.interval
         while not self._stopping.is_set():
             last = self._finishing.is_set()
-            longer = min(max(pause, 1.0) * 2, LONGEST_WAIT)
-            pause = self.interval if self.try_once() else longer
+            done = self.run_once()
             if last:
                 return
-            self._wake.wait(pause * random.uniform(0.7, 1.0))
+            slower = min(max(pause, 1.0) * 2, LONGEST_WAIT)
+            pause = slower if self.state.last_error and not done else self.interval
+            self._wake.wait(_jittered(pause))
+
+    def _allowed(self) -> bool:
+        return self.destination.hours.allow(datetime.now())
+
+    def _connected(self) -> tuple[Any, str]:
+        if self._remote is None:
+            self._remote = self.destination.open()
+        return self._remote
 
     def _upload(self, entry: Entry) -> int:
         try:
-            data = entry.path.read_bytes()
+            data = self.spool.path(entry).read_bytes()
         except FileNotFoundError:  # evicted meanwhile
             return 0
         digest = hashlib.sha256(data).hexdigest()
-        if not digest.startswith(digest_in(entry.path.name)):
-            self.spool.set_aside(entry.path)
+        if not digest.startswith(digest_in(entry.name)):
+            self.spool.set_aside(entry.name)
             return 0
-        if self._remote is None:
-            self._remote = open_remote(self.url, **self._keys)
-        sent = put(*self._remote, entry.path.name, data, digest)
+        sent = put(*self._connected(), entry.name, data, digest, self._pace)
         self.spool.remove(entry)
         self.state.uploaded += 1
         self.state.already_there += not sent
@@ -129,47 +171,6 @@ class Uploader:
         return 1
 
 
-def put(fs: Any, folder: str, name: str, data: bytes, digest: str) -> bool:
-    """Bring `data` to folder/name and verify it there; False where it was there already. Raises OSError where the copy is not right."""
-    final, part = f"{folder.rstrip('/')}/{name}", f"{folder.rstrip('/')}/.{name}.part"
-    fs.invalidate_cache()
-    with contextlib.suppress(FileNotFoundError):
-        if fs.size(final) == len(data) and remote_digest(fs, final) == (len(data), digest):
-            return False
-    fs.makedirs(folder, exist_ok=True)
-    with fs.open(part, "wb") as file:
-        file.write(data)
-    if remote_digest(fs, part) != (len(data), digest):
-        with contextlib.suppress(Exception):
-            fs.rm_file(part)
-        raise OSError(f"{name}: the copy at the destination differs from what was sent")
-    _sync_local(fs, part)
-    _rename(fs, part, final)
-    _sync_local(fs, folder)
-    fs.invalidate_cache()
-    if fs.size(final) != len(data):
-        raise OSError(f"{name}: not there after the rename")
-    return True
-
-
-def describe(url: str, error: BaseException) -> str:
-    """A failure in one line, without credentials."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if isinstance(error, InputError) else f"{hide_password(url)}: {text}"
-
-
-def _rename(fs: Any, part: str, final: str) -> None:
-    if fs.protocol in ("file", ("file", "local")):
-        os.replace(part, final)  # noqa: PTH105 - strings, as fsspec has them
-    else:
-        fs.mv(part, final)
-
-
-def _sync_local(fs: Any, path: str) -> None:
-    """On this machine's disk a copy counts once it survives a power cut; a server sees to that itself."""
-    if fs.protocol in ("file", ("file", "local")):
-        fd = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+def _jittered(seconds: float) -> float:
+    """Half of it to all of it, so that devices that lost the same server do not come back at once."""
+    return seconds * random.uniform(0.5, 1.0)

@@ -16,14 +16,17 @@ from irdim.detector import Detector
 from irdim.errors import InputError
 from irdim.fieldlog import read_log
 from irdim.sources import open_source
-from irdim.tracks import Tracker, TrackerOptions
+from irdim.tracks import VERDICTS, Tracker, TrackerOptions
 from irdim_edge.config import commented_config, load_config
 from irdim_edge.daemon import run
-from irdim_edge.spool import Spool
+from irdim_edge.spool import Bounds, Spool
 from irdim_edge.status import read_status
 from irdim_edge.suspects import verdict_json
 
 EDGE = [sys.executable, "-c", "from irdim_edge.cli import main; main()"]
+
+
+PLAIN = {"suspects.merge_seconds": 0, "suspects.low_confidence_per_day": 0, "suspects.sample_probability": 0}
 
 
 def record(
@@ -57,7 +60,7 @@ def place(t: int) -> tuple[float, float]:
 
 def config(folder: Path, bundle: Path, **more) -> Path:
     values = {"device": "mast-3", "bundle": str(bundle), "camera.name": "west", "camera.paths": ["clip.npy"]}
-    values |= {"camera.rate": "flat-out", "upload.url": "depot", "threads": 1, **more}
+    values |= {"camera.rate": "flat-out", "upload.url": "depot", "threads": 1, **PLAIN, **more}
     path = folder / "edge.toml"
     path.write_text(commented_config(values))
     return path
@@ -108,7 +111,8 @@ def test_every_frame_has_a_line_with_what_the_detector_finds(ran, small_bundle):
 def test_live_verdicts_are_those_of_the_recording(ran, small_bundle):
     folder, _ = ran
     _, verdicts = expected(small_bundle, folder / "clip.npy")
-    shown = [{k: v for k, v in line.items() if k not in ("v", "source", "log")} for line in lines(folder, "verdicts")]
+    own = ("v", "source", "log", "why")
+    shown = [{k: v for k, v in line.items() if k not in own} for line in lines(folder, "verdicts")]
     assert shown == [verdict_json(v) for v in verdicts]
     assert {(v.kind, v.frame) for v in verdicts} >= {("missed", 30), ("false_alarm", 58)}
 
@@ -116,7 +120,12 @@ def test_live_verdicts_are_those_of_the_recording(ran, small_bundle):
 def test_suspects_arrive_with_the_lossless_frames_and_their_history(ran, small_bundle):
     folder, summary = ran
     logs = [read_log(p) for p in (folder / "depot").iterdir()]
-    assert len(logs) == summary.uploaded == sum(summary.suspects.values()) == sum(summary.verdicts.values())
+    assert (
+        len(logs)
+        == summary.uploaded
+        == sum(summary.suspects.values())
+        == sum(summary.verdicts[kind] for kind in VERDICTS)
+    )
     assert summary.waiting == 0
     stack = np.load(folder / "clip.npy")
     history = Bundle.load(small_bundle).card.input.history
@@ -165,11 +174,14 @@ def test_a_run_goes_on_in_a_new_part_and_cuts_a_torn_line(small_bundle, tmp_path
 
 def test_the_budget_bounds_what_is_logged_not_what_is_judged(small_bundle, tmp_path):
     record(tmp_path / "clip.npy")
-    more = {"suspects.missed_per_hour": 1, "suspects.false_alarm_per_hour": 0}
+    more = {"suspects.missed_per_day": 1, "suspects.false_alarm_per_day": 0}
     summary = run(load_config(config(tmp_path, small_bundle, **more)), threading.Event())
     assert dict(summary.suspects) == {"missed": 1}
-    assert sum(summary.over_budget.values()) == sum(summary.verdicts.values()) - 1
-    assert [line["log"] is not None for line in lines(tmp_path, "verdicts")].count(True) == 1
+    tracked = sum(summary.verdicts[kind] for kind in VERDICTS)
+    assert sum(summary.over_budget[kind] for kind in VERDICTS) == tracked - 1
+    written = lines(tmp_path, "verdicts")
+    assert [line["log"] is not None for line in written].count(True) == 1
+    assert {line.get("why") for line in written} == {None, "over_budget"}
 
 
 def test_a_destination_that_fails_leaves_the_suspects_in_the_spool(small_bundle, tmp_path):
@@ -232,7 +244,7 @@ def test_a_signal_stops_it_cleanly_within_a_second(small_bundle, tmp_path, numbe
 
 def test_kills_leave_whole_lines_and_no_suspect_is_lost(small_bundle, tmp_path):
     record(tmp_path / "clip.npy", 400, noisy=tuple(range(20, 400, 12)), flash=-1)
-    path = config(tmp_path, small_bundle, **{"upload.interval": 0.1, "suspects.missed_per_hour": 10000})
+    path = config(tmp_path, small_bundle, **{"upload.interval": 0.1, "suspects.missed_per_day": 40000})
     for part in range(1, 4):
         process = subprocess.Popen([*EDGE, "run", str(path)], stdout=subprocess.DEVNULL)
         out = tmp_path / f"edge-out/verdicts-{part:04d}.jsonl"
@@ -240,8 +252,8 @@ def test_kills_leave_whole_lines_and_no_suspect_is_lost(small_bundle, tmp_path):
         process.kill()
         process.wait()
         assert read_status(tmp_path / "edge-out")["state"] == "killed"
-    spool = Spool(tmp_path / "edge-out/spool", max_bytes=1 << 30, max_files=10000)
     run(load_config(path), threading.Event())
+    spool = Spool(tmp_path / "edge-out/spool", Bounds(1 << 30, 1000))
     logged: set[str] = set()
     for part in range(1, 5):
         frames = [line["frame"] for line in lines(tmp_path, part=part)]

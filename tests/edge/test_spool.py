@@ -4,20 +4,24 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
-from logs import suspect
+from logs import add, suspect
 
+from irdim.errors import InputError
 from irdim.fieldlog import pack_log, read_log
 from irdim_edge.outputs import JsonLines
-from irdim_edge.spool import EVICTED, Spool
+from irdim_edge.spool import DAMAGED, DAY, EVICTED, Bounds, Spool
+from irdim_edge.spool_index import INDEX
 
 SIZE = len(pack_log(suspect(0))[1])
 
 
-def spool(folder: Path, files: int = 100, size: int = 1 << 30) -> Spool:
-    return Spool(folder, max_bytes=size, max_files=files)
+def spool(folder: Path, files: int = 100, size: int = 1 << 30, **more) -> Spool:
+    return Spool(folder, Bounds(size, files), **more)
 
 
 def evictions(folder: Path) -> list[dict]:
@@ -28,66 +32,137 @@ def evictions(folder: Path) -> list[dict]:
 def test_logs_wait_most_valuable_first_and_are_whole(tmp_path):
     box = spool(tmp_path)
     for seed, score in enumerate([0.2, 0.9, 0.5]):
-        box.add(suspect(seed, score))
+        add(box, suspect(seed, score))
     assert [e.score for e in box.entries()] == [0.9, 0.5, 0.2]
-    assert all(read_log(e.path).score == e.score for e in box.entries())
+    assert all(read_log(box.path(e)).score == e.score for e in box.entries())
 
 
 def test_the_same_suspect_is_taken_once(tmp_path):
     box = spool(tmp_path)
-    assert box.add(suspect(1)) == box.add(suspect(1))
+    assert add(box, suspect(1)) == add(box, suspect(1))
     assert len(box.entries()) == 1
 
 
 @pytest.mark.parametrize("bound", [{"files": 3}, {"size": 3 * SIZE + SIZE // 2}])
 def test_the_least_valuable_are_evicted_and_recorded(tmp_path, bound):
     box = spool(tmp_path, **bound)
-    paths = {score: box.add(suspect(int(score * 10), score)) for score in (0.5, 0.3, 0.8, 0.4, 0.9)}
+    paths = {score: add(box, suspect(int(score * 10), score)) for score in (0.5, 0.3, 0.8, 0.4, 0.9)}
     assert [e.score for e in box.entries()] == [0.9, 0.8, 0.5]
     assert [(line["name"], line["score"]) for line in evictions(tmp_path)] == [
         (paths[0.3].name, 0.3),
         (paths[0.4].name, 0.4),
     ]
-    assert box.evicted == 2
+    assert box.evicted == {"missed": 2}
 
 
 def test_of_equals_the_oldest_goes(tmp_path):
     box = spool(tmp_path, files=2)
-    first, *_ = (box.add(suspect(seed)) for seed in (1, 2, 3))
+    first, *_ = (add(box, suspect(seed)) for seed in (1, 2, 3))
     assert [line["name"] for line in evictions(tmp_path)] == [first.name]
 
 
 def test_a_suspect_that_is_the_least_valuable_itself_is_not_taken(tmp_path):
     box = spool(tmp_path, files=1)
-    box.add(suspect(1, 0.9))
-    assert box.add(suspect(2, 0.1)) is None
+    add(box, suspect(1, 0.9))
+    assert add(box, suspect(2, 0.1)) is None
     assert [e.score for e in box.entries()] == [0.9]
     assert [line["score"] for line in evictions(tmp_path)] == [0.1]
 
 
 def test_a_suspect_larger_than_the_spool_evicts_nothing(tmp_path):
     box = spool(tmp_path, size=SIZE + 100)
-    box.add(suspect(1, 0.1))
-    assert box.add(suspect(2, 0.9, side=64)) is None
+    add(box, suspect(1, 0.1))
+    assert add(box, suspect(2, 0.9, side=64)) is None
     assert len(box.entries()) == 1
 
 
 def test_opening_removes_temporary_files_and_sets_damaged_ones_aside(tmp_path):
     box = spool(tmp_path)
-    kept, broken = box.add(suspect(1)), box.add(suspect(2))
+    kept, broken = add(box, suspect(1)), add(box, suspect(2))
     broken.write_bytes(broken.read_bytes()[:-50])
     (tmp_path / ".x.irlog.abc.tmp").write_bytes(b"half")
+    box.close()
     again = spool(tmp_path)
     assert (again.recovered.waiting, again.recovered.removed, again.recovered.damaged) == (1, 1, 1)
-    assert [e.path for e in again.entries()] == [kept]
+    assert [e.name for e in again.entries()] == [kept.name]
     assert (tmp_path / "damaged" / broken.name).exists()
+
+
+def test_damaged_files_are_bounded_and_their_end_is_recorded(tmp_path):
+    box = spool(tmp_path, size=200_000)
+    for seed in range(8):
+        path = add(box, suspect(seed))
+        path.write_bytes(b"?" * 4000)
+        box.set_aside(path.name)
+    left = list((tmp_path / DAMAGED).iterdir())
+    assert 0 < sum(p.stat().st_size for p in left) <= 10_000
+    assert len([line for line in evictions(tmp_path) if line["why"] == "damaged"]) == 8 - len(left)
+
+
+def test_the_old_go_unless_the_clock_was_not_set(tmp_path):
+    now = datetime(2026, 6, 1, tzinfo=timezone.utc).timestamp()
+    box = Spool(tmp_path, Bounds(1 << 30, 100, days=30), clock=lambda: now)
+    old = add(box, suspect(1))
+    unset = add(box, replace(suspect(2), at=datetime(1970, 1, 3, tzinfo=timezone.utc)))
+    new = add(box, replace(suspect(3), at=datetime(2026, 5, 20, tzinfo=timezone.utc)))
+    assert {e.name for e in box.entries()} == {unset.name, new.name}
+    assert [(line["name"], line["why"]) for line in evictions(tmp_path)] == [(old.name, "age")]
+
+
+def test_samples_and_tallies_outlive_suspects(tmp_path):
+    box = spool(tmp_path, files=2)
+    for kind, score in (("sample", 0.0), ("missed", 0.2), ("tally", 0.0), ("missed", 0.9)):
+        box.accept(f"20260101T000000000Z-{kind}-{score:.13f}a.irlog", b"x", kind, score)
+    assert [e.kind for e in box.entries()] == ["tally", "sample"]
+    assert [line["why"] for line in evictions(tmp_path)] == ["room", "not taken"]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda d: d[:-30], lambda d: b"", lambda d: b"\0" * len(d), lambda d: b"[1]\n{}\n" + d]
+)
+def test_a_broken_index_is_learnt_again_from_the_files(tmp_path, damage):
+    box = spool(tmp_path)
+    for seed in range(3):
+        add(box, suspect(seed, seed / 10))
+    waiting = box.entries()
+    box.close()
+    (tmp_path / INDEX).write_bytes(damage((tmp_path / INDEX).read_bytes()))
+    found = spool(tmp_path).entries()
+    assert [(e.name, e.kind, e.score, e.bytes) for e in found] == [(e.name, e.kind, e.score, e.bytes) for e in waiting]
+
+
+def test_opening_a_large_spool_reads_the_index_not_the_files(tmp_path):
+    box = spool(tmp_path)
+    path = add(box, suspect(1))
+    box.close()
+    path.chmod(0)
+    path.write_bytes(b"?" * path.stat().st_size)  # would be set aside if it were read
+    assert len(spool(tmp_path).entries()) == 1
+
+
+def test_what_was_taken_lately_is_known_after_it_went(tmp_path):
+    box = spool(tmp_path)
+    path = add(box, suspect(1))
+    box.remove(box.entries()[0])
+    box.close()
+    again = spool(tmp_path)
+    assert [(e.name, e.kind) for e in again.taken_since(time.time() - DAY)] == [(path.name, "missed")]
+    assert again.entries() == []
+
+
+def test_one_process_adds_at_a_time(tmp_path):
+    box = spool(tmp_path)
+    with pytest.raises(InputError, match="another irdim-edge run adds"):
+        spool(tmp_path)
+    box.close()
+    spool(tmp_path)
 
 
 def test_a_torn_record_of_evictions_is_cut(tmp_path):
     (tmp_path / EVICTED).write_text('{"v":1,"name":"a"}\n{"v":1,"na')
     box = spool(tmp_path, files=1)
-    box.add(suspect(1, 0.9))
-    box.add(suspect(2, 0.1))
+    add(box, suspect(1, 0.9))
+    add(box, suspect(2, 0.1))
     assert [line.get("score") for line in evictions(tmp_path)] == [None, 0.1]
 
 
@@ -117,14 +192,14 @@ _FILL = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from logs import suspect
-from irdim_edge.spool import Spool
-box = Spool(Path(sys.argv[1]), max_bytes=1 << 30, max_files=12)
+from logs import add, suspect
+from irdim_edge.spool import Bounds, Spool
+box = Spool(Path(sys.argv[1]), Bounds(1 << 30, 12))
 print("ready", flush=True)
 seed = int(sys.argv[3])
 while True:
     seed += 1
-    path = box.add(suspect(seed, (seed * 37 % 100) / 100, side=96))
+    path = add(box, suspect(seed, (seed * 37 % 100) / 100, side=96))
     if path:
         print(path.name, flush=True)
 """
@@ -144,7 +219,7 @@ def test_kills_leave_whole_logs_and_a_record_of_all_that_is_gone(tmp_path):
         lines = process.communicate()[0].split("\n")
         accepted |= {line for line in lines[:-1] if line}
     box = spool(tmp_path, files=12)
-    waiting = {e.path.name for e in box.entries()}
+    waiting = {e.name for e in box.entries()}
     gone = {line["name"] for line in evictions(tmp_path)}
     assert len(waiting) <= 12
     assert box.recovered.damaged == 0
@@ -152,4 +227,4 @@ def test_kills_leave_whole_logs_and_a_record_of_all_that_is_gone(tmp_path):
     assert accepted <= waiting | gone
     assert len(accepted) > 20
     for entry in box.entries():
-        read_log(entry.path)
+        read_log(box.path(entry))

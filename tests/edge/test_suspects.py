@@ -6,7 +6,7 @@ from irdim.detector import Step
 from irdim.fieldlog import pack_log
 from irdim.sources import Frame
 from irdim.tracks import Verdict
-from irdim_edge.suspects import Budget, Cutter
+from irdim_edge.suspects import Cutter
 
 CONTEXT = {"device": "mast-3", "camera": "west", "source": "x", "bundle": "ab" * 32, "interval": 0.04}
 
@@ -49,6 +49,7 @@ def test_at_the_border_the_crop_moves_into_the_frame(x, y, origin):
 
 def test_whole_frames_on_request():
     assert filled(crop=None).cut(verdict(35), None, CONTEXT).frames.shape == (18, 200, 300)
+    assert filled().cut(verdict(35), None, CONTEXT, whole=True).frames.shape == (18, 200, 300)
 
 
 def test_a_frame_smaller_than_the_crop_is_kept_whole():
@@ -66,14 +67,3 @@ def test_nothing_is_cut_across_a_break():
 
 def test_memory_is_bounded_by_what_verdicts_need():
     assert len(filled(last=500)._ring) == 18
-
-
-def test_the_budget_counts_each_kind_by_the_hour():
-    now = [0.0]
-    budget = Budget({"missed": 2, "false_alarm": 0}, clock=lambda: now[0])
-    assert [budget.take("missed") for _ in range(3)] == [True, True, False]
-    assert not budget.take("false_alarm")
-    now[0] = 3599.0
-    assert not budget.take("missed")
-    now[0] = 3600.0
-    assert budget.take("missed")

@@ -1,0 +1,108 @@
+"""The writer: packs and signs suspects and writes them into the spool, in a thread of its own, since a suspect takes longer than a frame may."""
+
+import queue
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from irdim.fieldlog import Suspect, pack_log
+from irdim_edge.policy import Budget
+from irdim_edge.spool import Spool
+
+MOST_WAITING = 16  # suspects that may wait to be packed
+MOST_BYTES = 128 << 20  # bytes of their frames
+DROPPED, NO_ROOM, FAILED = "dropped", "no_room", "failed"
+
+
+@dataclass(frozen=True)
+class _Job:
+    line: dict[str, Any]
+    suspect: Suspect | None
+
+
+class Writer:
+    """Takes verdict lines, some with a suspect, and writes them in order: the suspect first, then the line with the name of its log.
+
+    The hand-over is bounded: what the disk cannot keep up with is dropped and counted, and the frames go on.
+    """
+
+    def __init__(
+        self, spool: Spool, budget: Budget, write: Callable[[dict[str, Any]], None], note: Callable[[Exception], None]
+    ) -> None:
+        """write: takes a finished verdict line; note: an error that costs a suspect, not the run."""
+        self._spool, self._budget, self._write, self._note = spool, budget, write, note
+        self._jobs: queue.SimpleQueue[_Job | Callable[[], None] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._waiting = self._bytes = 0
+        self._logged: Counter[str] = Counter()
+        self._dropped: Counter[str] = Counter()
+        self._thread = threading.Thread(target=self._loop, name="writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def logged(self) -> Counter[str]:
+        """Suspects in the spool so far, by kind."""
+        with self._lock:
+            return Counter(self._logged)
+
+    @property
+    def dropped(self) -> Counter[str]:
+        """Suspects that were to be logged and were not, by kind: the hand-over, the disk or the spool was full."""
+        with self._lock:
+            return Counter(self._dropped)
+
+    def submit(self, line: dict[str, Any], suspect: Suspect | None) -> bool:
+        """Hand over a verdict line with its suspect, if any; False where the suspect is dropped."""
+        size = suspect.frames.nbytes if suspect else 0
+        with self._lock:
+            full = self._waiting >= MOST_WAITING or (self._waiting > 0 and self._bytes + size > MOST_BYTES)
+            if suspect and full:
+                self._dropped[line["kind"]] += 1
+                line, suspect = {**line, "why": DROPPED}, None
+            elif suspect:
+                self._waiting, self._bytes = self._waiting + 1, self._bytes + size
+        self._jobs.put(_Job(line, suspect))
+        return not (size and suspect is None)
+
+    def then(self, action: Callable[[], None]) -> None:
+        """Call something in the writer's thread, after all that was handed over before."""
+        self._jobs.put(action)
+
+    def close(self) -> None:
+        """Finish what was handed over, and end."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    def _loop(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                if isinstance(job, _Job):
+                    self._finish(job)
+                else:
+                    job()
+            except Exception as error:  # a full disk, a bug in one suspect: the next one goes on
+                self._note(error)
+
+    def _finish(self, job: _Job) -> None:
+        line, kind, why = job.line, job.line["kind"], job.line.get("why")
+        name = None
+        if job.suspect is not None:
+            try:
+                name = self._log(kind, job.suspect)
+                why = None if name else NO_ROOM
+            except Exception as error:
+                self._note(error)
+                why = FAILED
+            with self._lock:
+                self._waiting, self._bytes = self._waiting - 1, self._bytes - job.suspect.frames.nbytes
+                (self._logged if name else self._dropped)[kind] += 1
+        self._write({**line, "log": name, **({"why": why} if why else {})})
+
+    def _log(self, kind: str, suspect: Suspect) -> str | None:
+        name, data = pack_log(suspect)
+        path = self._spool.accept(name, data, kind, float(suspect.verdict["score"]))
+        if path is not None:
+            self._budget.charge(kind, len(data))
+        return path.name if path else None

@@ -1,0 +1,26 @@
+"""The real servers that tests of the edge share."""
+
+from pathlib import Path
+
+import pytest
+from servers import S3, Sshd
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory):
+    if why := Sshd.missing():
+        pytest.skip(why)
+    server = Sshd(tmp_path_factory.mktemp("sshd"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory):
+    if why := S3.missing():
+        pytest.skip(why)
+    folder: Path = tmp_path_factory.mktemp("s3") / "store"
+    folder.mkdir()
+    server = S3(folder)
+    yield server
+    server.stop()
