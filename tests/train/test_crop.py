@@ -51,7 +51,7 @@ def test_targets_lie_anywhere_in_their_patches_and_boxes_fit(small_patches):
         assert counts.min() > len(boxes) / 40
     brightness = []
     for b in boxes[:40]:
-        newest = high_pass(patches.stacks[b["patch"], 0].astype(np.float32))
+        newest = high_pass(patches.stacks[b["patch"]][0].astype(np.float32))
         brightness.append(newest[int(b["y"]), int(b["x"])])
     assert np.median(brightness) > 60  # the targets are 120 counts high
 
@@ -68,7 +68,7 @@ def test_the_same_seed_cuts_the_same_patches(small_data, tmp_path):
     with Dataset.open(small_data) as data:
         for name in ("a", "b"):
             crop(data, tmp_path / name, size=16, frame_step=1, register=True, seed=3)
-    for file in ("stacks.npy", "table.npy", "boxes.npy"):
+    for file in ("stacks.npy", "table.npy", "boxes.npy", "patches.json"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 

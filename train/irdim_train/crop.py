@@ -1,6 +1,5 @@
 """Cut stacks around targets, and as many of background, out of a data set's sequences (the paper's small-sized images)."""
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,13 +8,12 @@ import numpy as np
 
 from irdim.boxes import IGNORE, LABELS, TARGET
 from irdim.dataset import Dataset, LabelledBox, Sequence
-from irdim.differencing import STACK, InputSpec, move_whole, noise_scale, planes, whole_pixels
+from irdim.differencing import InputSpec, move_whole, noise_scale, planes, whole_pixels
 from irdim.errors import InputError
-from irdim.files import write_json
 from irdim.history import History, Stack
-from irdim.patches import BOXES, DESCRIPTION, FORMAT, SPLITS, TABLE, VERSION
+from irdim.patches import BOXES, SPLITS, TABLE
 from irdim.sources import Frame
-from irdim_train.staging import staged_folder
+from irdim_train.patch_writer import patch_writer
 
 APART = 8  # px; a background patch keeps this far from targets
 MARGIN = 2.0  # px; a target's centre lies at least this far inside its patch
@@ -46,58 +44,28 @@ def crop(
         raise InputError(f"{data.path}: no train or val sequences; import some with irdim-train import")
     spec = InputSpec("difference", frame_step, register)
     dtype = np.result_type(*(np.dtype(s.dtype) for s in sequences))
-    tables: list[np.ndarray] = []
-    boxes: list[np.ndarray] = []
-    with staged_folder(out, DESCRIPTION, FORMAT) as folder:
-        raw = folder / "stacks.raw"
-        digest = hashlib.sha256()
-        count = 0
-        with raw.open("wb") as file:
-            for sequence in sequences:
-                if min(sequence.height, sequence.width) < size:
-                    raise InputError(
-                        f"sequence {sequence.name}: frames of {sequence.width}x{sequence.height} are smaller than a patch of {size}; "
-                        "choose a smaller --size"
-                    )
-                progress(sequence)
-                for row, stack, inside in _cuts(data, sequence, spec, size, background, seed):
-                    pixels = np.ascontiguousarray(stack.astype(dtype)).tobytes()
-                    digest.update(pixels)
-                    file.write(pixels)
-                    tables.append(row)
-                    boxes.append(_box_rows(inside, count))
-                    count += 1
-        if not count:
+    facts = {
+        "frame_step": frame_step,
+        "register": register,
+        "data": str(data.path.resolve()),
+        "iteration": data.current_iteration(),
+        "seed": seed,
+    }
+    with patch_writer(out, size=size, dtype=dtype, facts=facts) as writer:
+        for sequence in sequences:
+            if min(sequence.height, sequence.width) < size:
+                raise InputError(
+                    f"sequence {sequence.name}: frames of {sequence.width}x{sequence.height} are smaller than a patch of {size}; "
+                    "choose a smaller --size"
+                )
+            progress(sequence)
+            for row, stack, inside in _cuts(data, sequence, spec, size, background, seed):
+                writer.add(row, stack[None].astype(dtype), _box_rows(inside, 0))
+        if not writer.count:
             raise InputError(
                 f"{data.path}: no frame has {spec.history} frames of history; choose a smaller --frame-step"
             )
-        _raw_to_npy(raw, folder / "stacks.npy", (count, STACK, size, size), dtype)
-        table = np.concatenate(tables)
-        box_table = np.concatenate(boxes)
-        for part in (table, box_table):
-            digest.update(part.tobytes())
-        np.save(folder / "table.npy", table)
-        np.save(folder / "boxes.npy", box_table)
-        with_target = np.unique(box_table["patch"][box_table["label"] == LABELS.index(TARGET)]).size
-        description = {
-            "format": FORMAT,
-            "version": VERSION,
-            "size": size,
-            "frame_step": frame_step,
-            "register": register,
-            "data": str(data.path.resolve()),
-            "iteration": data.current_iteration(),
-            "seed": seed,
-            "patches": count,
-            "with_target": int(with_target),
-            "background": int(count - with_target),
-            "train": int((table["split"] == 0).sum()),
-            "val": int((table["split"] == 1).sum()),
-            "sequences": len(sequences),
-            "digest": digest.hexdigest(),
-        }
-        write_json(folder / DESCRIPTION, description)
-    return description
+    return writer.description
 
 
 def _cuts(data: Dataset, sequence: Sequence, spec: InputSpec, size: int, background: float, seed: int):  # type: ignore[no-untyped-def]
@@ -181,14 +149,3 @@ def _box_rows(inside: list[tuple[LabelledBox, float, float]], patch: int) -> np.
         row["patch"], row["x"], row["y"], row["w"], row["h"] = patch, x, y, b.w, b.h
         row["label"], row["box"] = LABELS.index(b.label), b.id
     return rows
-
-
-def _raw_to_npy(raw: Path, npy: Path, shape: tuple[int, ...], dtype: np.dtype) -> None:
-    """Put a .npy header before the bytes of `raw`, by blocks."""
-    with npy.open("wb") as out, raw.open("rb") as file:
-        np.lib.format.write_array_header_2_0(
-            out, {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
-        )
-        while block := file.read(1 << 22):
-            out.write(block)
-    raw.unlink()
