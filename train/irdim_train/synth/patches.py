@@ -5,7 +5,6 @@ own, and the noise scale is estimated over several of them together, as `crop` d
 """
 
 import dataclasses
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from irdim.boxes import LABELS, TARGET, Box
+from irdim.boxes import LABELS, Box
 from irdim.dataset import Dataset
 from irdim.differencing import STACK, InputSpec, noise_scale, planes, whole_pixels
 from irdim.errors import InputError
-from irdim.files import write_json
-from irdim.patches import BOXES, DESCRIPTION, FORMAT, SPLITS, TABLE, VERSION
+from irdim.patches import BOXES, SPLITS, TABLE
 from irdim.sources import Frame
 from irdim_train.crop import MARGIN
-from irdim_train.staging import staged_folder
+from irdim_train.patch_writer import patch_writer
 from irdim_train.synth.label_errors import plant_errors
 from irdim_train.synth.ledger import write_ledger
 from irdim_train.synth.options import SynthOptions
@@ -41,6 +39,7 @@ WORTH_A_PROCESS = 4 * SCENE * BATCH  # stacks
 SECOND = 0.15  # share of patches with a target that get another one, where several are asked for
 LOOK_ALIKE = 0.25  # share of patches that get a knot, where there are knots
 WHOLE_TRAIN, WHOLE_VAL, WHOLE_FRAMES = 3, 3, 24  # sequences of whole frames, and frames of each beyond its history
+DATA = "data"
 NO_BOX = -1  # in the place of an id in a data set
 
 
@@ -106,31 +105,27 @@ def write_patches(
     check_space(out, int(np.prod(shape)) * dtype.itemsize)
     if workers is None:
         workers = cores() if counts.total >= WORTH_A_PROCESS else 1
-    tables: list[np.ndarray] = []
+    facts = {
+        "frame_step": frame_step,
+        "register": register,
+        "data": str(out.resolve() / DATA),
+        "iteration": 0,
+        "seed": options.seed,
+        "generated": dataclasses.asdict(plan.options),
+    }
     boxes: dict[int, list[Box]] = {}
-    with staged_folder(out, DESCRIPTION, FORMAT) as folder:
-        stacks = np.lib.format.open_memmap(folder / "stacks.npy", mode="w+", dtype=dtype, shape=shape)
-        digest, done = hashlib.sha256(), 0
+    with patch_writer(out, size=size, dtype=dtype, facts=facts) as writer:
         for part in in_order(render_task, tasks(plan, counts), workers):
-            stacks[done : done + len(part.stacks)] = part.stacks
-            digest.update(part.stacks.tobytes())
-            tables.append(part.table)
-            boxes.update({done + i: there for i, there in enumerate(part.boxes) if there})
-            done += len(part.stacks)
+            boxes.update({writer.count + i: there for i, there in enumerate(part.boxes) if there})
+            writer.add(part.table, part.stacks, np.zeros(0, BOXES))
             progress(len(part.stacks))
-        stacks.flush()
         if options.label_errors:
             rng = np.random.default_rng([options.seed, 2])
-            boxes, errors = plant_errors(boxes, done, (size, size), options.label_errors, rng)
-            write_ledger(folder, errors)
-        table, box_table = np.concatenate(tables), _box_rows(boxes)
-        for name, rows in (("table.npy", table), ("boxes.npy", box_table)):
-            digest.update(rows.tobytes())
-            np.save(folder / name, rows, allow_pickle=False)
-        _write_whole_frames(folder / "data", options, plan.spec)
-        description = _describe(plan, table, box_table, out.resolve() / "data", digest.hexdigest())
-        write_json(folder / DESCRIPTION, description)
-    return description
+            boxes, errors = plant_errors(boxes, writer.count, (size, size), options.label_errors, rng)
+            write_ledger(writer.folder, errors)
+        writer.add_boxes(_box_rows(boxes))
+        _write_whole_frames(writer.folder / DATA, options, plan.spec)
+    return writer.description
 
 
 def tasks(plan: Plan, counts: Counts) -> list[Task]:
@@ -176,7 +171,8 @@ def _render_scene(plan: Plan, split: int, number: int, kinds: tuple[bool, ...]) 
     ]
     stacks = np.stack([stack for stack, _ in cuts])
     row = np.zeros(1, TABLE)
-    row["sequence"], row["frame"], row["split"] = -1 - number, plan.spec.history - 1, split
+    row["sequence"] = -1 - len(SPLITS) * number - split  # no data set has it
+    row["frame"], row["split"] = plan.spec.history - 1, split
     row["shift"] = (moves - whole) * plan.spec.register
     row["sigma_difference"], row["sigma_frame"] = _noise_scales(plan, stacks[:pooled], row["shift"][0])
     table = np.repeat(row, len(kinds))
@@ -276,24 +272,3 @@ def _write_whole_frames(path: Path, options: SynthOptions, spec: InputSpec) -> N
                 why="whole frames beside generated patches",
                 interval=options.interval,
             )
-
-
-def _describe(plan: Plan, table: np.ndarray, boxes: np.ndarray, data: Path, digest: str) -> dict[str, Any]:
-    with_target = np.unique(boxes["patch"][boxes["label"] == LABELS.index(TARGET)]).size
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "size": plan.size,
-        "frame_step": plan.spec.frame_step,
-        "register": plan.spec.register,
-        "data": str(data),
-        "iteration": 0,
-        "seed": plan.options.seed,
-        "patches": len(table),
-        "with_target": int(with_target),
-        "background": int(len(table) - with_target),
-        **{split: int((table["split"] == i).sum()) for i, split in enumerate(SPLITS)},
-        "sequences": int(np.unique(table["sequence"]).size),
-        "digest": digest,
-        "generated": dataclasses.asdict(plan.options),
-    }
