@@ -12,7 +12,7 @@ from irdim.errors import InputError
 from irdim_train.importing.found import Found, Options, Reading
 from irdim_train.importing.gallery import SPLIT_NAMES, Shot, corners, given, sequences
 from irdim_train.importing.labels import Label
-from irdim_train.importing.readers import inside, numbers, read_object
+from irdim_train.importing.readers import LARGEST_TREE, inside, numbers, read_object
 
 COCO, COCO_VIDEO = "coco", "coco-video"
 _FOLDERS = ("", "annotations", "train", "val", "valid", "test")
@@ -47,11 +47,11 @@ def _files(path: Path) -> list[Path]:
 
 
 def _has(path: Path, key: str) -> bool:
-    """Whether a file holds "key", without reading it into memory."""
+    """Whether the part of a file that would be read holds "key", without taking memory for it."""
     if not path.stat().st_size:
         return False
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return data.find(f'"{key}"'.encode()) >= 0
+        return data.find(f'"{key}"'.encode(), 0, LARGEST_TREE) >= 0
 
 
 def _names(path: Path, files: list[Path]) -> str:

@@ -38,6 +38,12 @@ FOREIGN = {
 }
 OWN = (DRONE_IR, BOXES_CSV, FRAMES)
 FORMATS = ("auto", *OWN, *FOREIGN)
+_OF_FILES = {  # layouts that one file of labels stands for
+    ".json": (coco.COCO, coco.COCO_VIDEO),
+    ".yaml": (yolo.YOLO,),
+    ".yml": (yolo.YOLO,),
+    ".xml": (cvat.CVAT,),
+}
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 
 
@@ -78,8 +84,7 @@ def _find(path: Path, layout: str, options: Options) -> list[Found]:
     if not path.is_dir():
         if path.suffix.lower() in _ARCHIVES:
             raise InputError(f"{path}: an archive; unpack it and give the folder")
-        foreign = _foreign(path, layout, options) if path.suffix in (".json", ".yaml", ".yml", ".xml") else []
-        return foreign or [with_labels(path, _own(path, layout), options)]
+        return _foreign(path, layout, options) or [with_labels(path, _own(path, layout), options)]
     if (path / FILE).exists():
         raise InputError(f"{path}: a data set already; give the folder of the recordings")
     return _walk(path, layout, options, set())
@@ -114,7 +119,8 @@ def _foreign(path: Path, layout: str, options: Options) -> list[Found]:
         return []
     if layout == masks.STILLS and masks.recognise(path):  # asked for, so that nothing else need say it
         return masks.find_stills(path, options)
-    names = [name for name in FOREIGN if layout in ("auto", name) and FOREIGN[name].recognise(path)]
+    possible = FOREIGN if path.is_dir() else _OF_FILES.get(path.suffix, ())
+    names = [name for name in possible if layout in ("auto", name) and FOREIGN[name].recognise(path)]
     if masks.STILLS in names and masks.MASKS in names:
         names.remove(masks.MASKS)
     if len(names) > 1:

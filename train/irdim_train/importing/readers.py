@@ -16,7 +16,7 @@ from irdim.errors import InputError
 from irdim.sources.limits import check_file_size
 
 _LARGEST_TEXT, _LARGEST_YAML = 1 << 26, 1 << 20  # bytes
-_LARGEST_TREE = 1 << 27  # JSON, XML: some ten times that in memory; the paper's 89,510 frames take about 30 MiB
+LARGEST_TREE = 1 << 27  # JSON, XML: some ten times that in memory; the paper's 89,510 frames take about 30 MiB
 
 
 def read_lines(path: Path) -> list[str]:
@@ -33,7 +33,7 @@ def read_lines(path: Path) -> list[str]:
 def read_object(path: Path) -> dict[str, Any]:
     """A JSON object. Raises InputError where it is none, or too large."""
     try:
-        check_file_size(path, _LARGEST_TREE)
+        check_file_size(path, LARGEST_TREE)
         value = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a readable JSON file ({_line(error)}); write it again") from None
@@ -61,7 +61,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def iterate_xml(path: Path, *tags: str) -> Iterator[Element]:
     """The elements of these tags as they end, each forgotten after it; no entities. Raises InputError where it is no sound XML."""
-    check_file_size(path, _LARGEST_TREE)
+    check_file_size(path, LARGEST_TREE)
     try:
         for _, element in iterparse(path, events=("end",), forbid_dtd=True):
             if element.tag in tags:
