@@ -19,6 +19,7 @@ from irdim.sources.video import Video
 from irdim_train.importing.found import Found, Options
 from irdim_train.importing.labels import Label, classes_of
 from irdim_train.importing.layouts import find_sequences
+from irdim_train.importing.masks import STILLS
 from irdim_train.importing.recordings import WHY
 from irdim_train.importing.splits import check_groups, group_of, split_by_globs, split_by_hash
 
@@ -102,6 +103,8 @@ def plan_import(
         for label in labels[one.name]:
             label.check(source.shape, exact)
         notes += [f"{one.name}: {note}" for note in reading.notes]
+    if any(one.layout == STILLS for one in found):
+        notes.append("single images have no older frames: nothing can be trained on their differences")
     return Import(found, labels, sources, _classes(found, labels, classes or {}), groups, step, tuple(notes))
 
 
