@@ -1,0 +1,94 @@
+"""Protocols that pair detections with targets one-to-one: by centre distance, and by overlap.
+
+In each frame the strongest detection chooses first, the closest free target that it may have. So what is matched at a threshold does not depend on
+what lies below it, and one pass gives the counts at every threshold.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+from irdim.boxes import IGNORE, INTERFERENCE, TARGET, Box, Detection
+from irdim.metrics.metric import NEVER, Change, Counted, Metric
+
+DEFAULT_RADIUS = 3.0  # px
+DEFAULT_OVERLAP = 0.5
+
+
+class Pairwise(Metric):
+    """One-to-one, strongest first. A subclass says how far a detection is from a box, and how far is near enough."""
+
+    @abstractmethod
+    def _distance(self, d: Detection, b: Box) -> float: ...
+
+    @property
+    @abstractmethod
+    def _reach(self) -> float: ...
+
+    def _count(self, detections: Sequence[Detection], labels: Sequence[Box], shape: tuple[int, int]) -> Counted:
+        targets = [b for b in labels if b.label == TARGET]
+        decoys = [b for b in labels if b.label == INTERFERENCE]
+        found_at = [NEVER] * len(targets)
+        free = list(range(len(targets)))
+        changes = []
+        for d in detections:
+            nearest = min(free, key=lambda i: self._distance(d, targets[i]), default=None)
+            if nearest is not None and self._distance(d, targets[nearest]) <= self._reach:
+                free.remove(nearest)
+                found_at[nearest] = d.score
+                changes.append(Change(d.score, 1, 0))
+            elif not any(b.label == IGNORE and holds(b, d.x, d.y) for b in labels):
+                on_decoy = any(self._distance(d, b) <= self._reach for b in decoys)
+                changes.append(Change(d.score, 0, 1, int(on_decoy)))
+        return Counted(changes, len(targets), found_at)
+
+
+class CentreDistance(Pairwise):
+    """`centre-3px` and its like: a detection may have a target whose centre lies within `radius` px of its own."""
+
+    def __init__(self, radius: float = DEFAULT_RADIUS) -> None:
+        super().__init__()
+        self.radius = radius
+
+    @property
+    def protocol(self) -> str:
+        return f"centre-{self.radius:g}px"
+
+    @property
+    def _reach(self) -> float:
+        return self.radius**2
+
+    def _distance(self, d: Detection, b: Box) -> float:
+        return (d.x - b.x) ** 2 + (d.y - b.y) ** 2
+
+
+class BoxOverlap(Pairwise):
+    """`iou-50` and its like: a detection may have a target with which its box shares at least `least` of the area that both cover."""
+
+    def __init__(self, least: float = DEFAULT_OVERLAP) -> None:
+        super().__init__()
+        self.least = least
+
+    @property
+    def protocol(self) -> str:
+        return f"iou-{100 * self.least:g}"
+
+    @property
+    def _reach(self) -> float:
+        return -self.least
+
+    def _distance(self, d: Detection, b: Box) -> float:
+        return -overlap(d, b)
+
+
+def overlap(a: Box | Detection, b: Box | Detection) -> float:
+    """Intersection over union of two boxes; 0 where they do not meet, or have no area."""
+    width = min(a.x + a.w / 2, b.x + b.w / 2) - max(a.x - a.w / 2, b.x - b.w / 2)
+    height = min(a.y + a.h / 2, b.y + b.h / 2) - max(a.y - a.h / 2, b.y - b.h / 2)
+    if width <= 0 or height <= 0:
+        return 0.0
+    return width * height / (a.w * a.h + b.w * b.h - width * height)
+
+
+def holds(box: Box, x: float, y: float) -> bool:
+    """Whether a point lies in a box, its edge included."""
+    return abs(x - box.x) <= box.w / 2 and abs(y - box.y) <= box.h / 2
