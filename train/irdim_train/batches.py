@@ -38,21 +38,20 @@ WHOLE = Share()
 
 
 class BatchReader:
-    """Reads patches of one split as network input and target maps."""
+    """Reads patches of one split as network input and target maps. One thread at a time: the stacks of a batch are read into one buffer."""
 
     def __init__(
         self, patches: Patches, spec: InputSpec, split: str, stride: int, device: torch.device, batch: int = 64
     ) -> None:
         self.patches, self.spec, self.stride, self.device, self.batch = patches, spec, stride, device, batch
         self.rows = patches.rows(split)
-        order = np.argsort(patches.boxes["patch"], kind="stable")
-        self._boxes = patches.boxes[order]
-        self._first = np.searchsorted(self._boxes["patch"], np.arange(len(patches.table) + 1))
+        self._first = np.searchsorted(patches.boxes["patch"], np.arange(len(patches.table) + 1))
+        self._buffer = np.empty((0, *patches.stacks.shape[1:]), patches.stacks.dtype)
 
     def read(self, rows: np.ndarray, augment: np.random.Generator | None = None) -> Batch:
         """The patches `rows`; with a generator, turned and mirrored (all alike), each at a gain and with noise of its own."""
         rows = np.sort(rows)  # the file is read forwards
-        stacks = torch.from_numpy(self.patches.stacks[rows].astype(np.float32)).to(self.device)
+        stacks = self._stacks_of(rows).to(self.device, torch.float32)
         shifts = torch.from_numpy(self.patches.table["shift"][rows]).to(self.device)
         sigma = torch.from_numpy(self.patches.sigma(self.spec, rows)).to(self.device)
         turn = 0
@@ -67,15 +66,24 @@ class BatchReader:
 
     def boxes_of(self, row: int) -> np.ndarray:
         """Rows of BOXES in patch `row`."""
-        return self._boxes[self._first[row] : self._first[row + 1]]
+        return self.patches.boxes[self._first[row] : self._first[row + 1]]
+
+    def _stacks_of(self, rows: np.ndarray) -> Tensor:
+        """(n, 4, S, S) in the file's depth, in a buffer that the next call fills anew: its pages are not asked for again each time."""
+        if len(rows) > len(self._buffer):
+            self._buffer = np.empty((len(rows), *self._buffer.shape[1:]), self._buffer.dtype)
+        out = self._buffer[: len(rows)]
+        self.patches.stacks.read(rows, out)
+        return torch.from_numpy(out)
 
     def _boxes_of(self, rows: np.ndarray) -> np.ndarray:
-        parts = []
-        for i, row in enumerate(rows):
-            part = self.boxes_of(row).copy()
-            part["patch"] = i
-            parts.append(part)
-        return np.concatenate(parts)
+        first = self._first[rows]
+        counts = self._first[rows + 1] - first
+        patch = np.repeat(np.arange(len(rows)), counts)
+        begin = np.cumsum(counts) - counts
+        boxes = self.patches.boxes[first[patch] + np.arange(len(patch)) - begin[patch]]
+        boxes["patch"] = patch
+        return boxes
 
     @property
     def an_epoch(self) -> int:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from irdim.boxes import CLASSES, IGNORE, LABELS
-from irdim.grid import OFFSET
+from irdim_train.assignment import NOWHERE, assign_cells
 
 NEAR = 0.25  # cells; a neighbour this near to a centre may answer for it too, so its confidence is not judged
 
@@ -32,37 +32,40 @@ def target_maps(boxes: np.ndarray, count: int, size: tuple[int, int], stride: in
     classes = np.zeros((count, len(CLASSES), h, w), np.float32)
     found = np.zeros((count, h, w), np.float32)
     judged = np.ones((count, h, w), np.float32)
-    spilled = lost = 0
-    ignore = LABELS.index(IGNORE)
-    for box in boxes[boxes["label"] == ignore]:
+    to_ignore = boxes["label"] == LABELS.index(IGNORE)
+    for box in boxes[to_ignore]:
         _ignore(judged[box["patch"]], box, stride)
-    for box in boxes[boxes["label"] != ignore]:
-        n, x, y = int(box["patch"]), float(box["x"]) / stride, float(box["y"]) / stride
-        cells = _cells_by_distance(x, y, h, w)
-        free = [c for c in cells if not found[n, c[0], c[1]]]
-        if not free:
-            lost += 1
-            continue
-        spilled += free[0] != cells[0]
-        row, column = free[0]
-        found[n, row, column] = 1
-        place[n, :, row, column] = x - column, y - row, np.log(box["w"] / stride), np.log(box["h"] / stride)
-        classes[n, int(box["label"]), row, column] = 1
-        for near_row, near_column in cells[1:]:
-            if -NEAR <= x - near_column <= 1 + NEAR and -NEAR <= y - near_row <= 1 + NEAR:
-                judged[n, near_row, near_column] = 0
-    judged[found > 0] = 1
-    tensors = [torch.from_numpy(a) for a in (place, classes, found, judged)]
-    return TargetMaps(tensors[0], tensors[1], tensors[2], tensors[3], spilled, lost)
-
-
-def _cells_by_distance(x: float, y: float, h: int, w: int) -> list[tuple[int, int]]:
-    """Cells whose offsets reach (x, y), the one that holds it first, then by the distance of their middles."""
-    rows = range(max(0, int(np.ceil(y - OFFSET[1]))), min(h, int(np.floor(y - OFFSET[0])) + 1))
-    columns = range(max(0, int(np.ceil(x - OFFSET[1]))), min(w, int(np.floor(x - OFFSET[0])) + 1))
-    return sorted(
-        ((r, c) for r in rows for c in columns), key=lambda rc: (rc[0] + 0.5 - y) ** 2 + (rc[1] + 0.5 - x) ** 2
+    boxes = boxes[~to_ignore]
+    cells, moved = assign_cells(boxes, (h, w), stride)
+    _leave_to_neighbours(judged, boxes, stride)
+    there = cells[:, 0] != NOWHERE
+    boxes, (row, column) = boxes[there], cells[there].T
+    n = boxes["patch"]
+    found[n, row, column] = 1
+    judged[n, row, column] = 1
+    classes[n, boxes["label"], row, column] = 1
+    place[n, :, row, column] = np.stack(
+        [
+            boxes["x"] / stride - column,
+            boxes["y"] / stride - row,
+            np.log(boxes["w"] / stride),
+            np.log(boxes["h"] / stride),
+        ],
+        axis=1,
     )
+    tensors = [torch.from_numpy(a) for a in (place, classes, found, judged)]
+    return TargetMaps(tensors[0], tensors[1], tensors[2], tensors[3], int(moved.sum()), int((~there).sum()))
+
+
+def _leave_to_neighbours(judged: np.ndarray, boxes: np.ndarray, stride: int) -> None:
+    """Cells that a centre nearly lies in may answer for it or not."""
+    x, y = boxes["x"] / stride, boxes["y"] / stride
+    for down in (-1, 0, 1):
+        for right in (-1, 0, 1):
+            row, column = np.floor(y).astype(int) + down, np.floor(x).astype(int) + right
+            near = (np.abs(y - row - 0.5) <= 0.5 + NEAR) & (np.abs(x - column - 0.5) <= 0.5 + NEAR)
+            near &= (row >= 0) & (row < judged.shape[1]) & (column >= 0) & (column < judged.shape[2])
+            judged[boxes["patch"][near], row[near], column[near]] = 0
 
 
 def _ignore(judged: np.ndarray, box: np.void, stride: int) -> None:
