@@ -8,8 +8,8 @@ from collections import deque
 from dataclasses import dataclass
 
 from irdim.detector import Step
+from irdim.fieldlog import LOW_CONFIDENCE, SAMPLE
 from irdim.tracks import MISSED, STILL, Track, TrackerOptions, Verdict
-from irdim_edge.policy import LOW_CONFIDENCE, SAMPLE
 
 
 @dataclass(frozen=True)

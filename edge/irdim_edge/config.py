@@ -10,10 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from irdim.bundle import Bundle
 from irdim.errors import InputError
+from irdim.fieldlog import KINDS
 from irdim.remote import check_url, has_password, hide_password, read_options
+from irdim.signing import Signer
 from irdim.tracks import TrackerOptions
 from irdim_edge.cameras import open_replay
-from irdim_edge.policy import KINDS, Allowance
+from irdim_edge.policy import Allowance
 from irdim_edge.spool import Bounds
 from irdim_edge.transfer import Hours
 from irdim_edge.upload import Destination
@@ -69,7 +71,7 @@ class TrackerSection(_Section):
 
 class SuspectsSection(_Section):
     crop: int = Field(default=128, ge=16, description="Side of the square that is kept around a suspect, px.")
-    whole_frame: bool = Field(default=False, description="Keep whole frames instead.")
+    whole_frame: bool = Field(default=False, description="Keep the suspect's frame whole, besides the crops.")
     before: int = Field(
         default=0,
         ge=0,
@@ -152,6 +154,9 @@ class Config(_Section):
     """What `irdim-edge run` is told. Relative paths count from the file's folder."""
 
     device: str = Field(default="", max_length=200, description="Name of this device; empty: its host name.")
+    key: str = Field(
+        default="", description="Private key that signs field logs (irdim-edge keygen); empty: they are not signed."
+    )
     bundle: _Path = Field(default="bundle", description="The bundle to run (made by irdim-export).")
     precision: Literal["int8", "fp32"] = Field(default="int8", description='Which of its graphs: "int8" or "fp32".')
     threads: int = Field(default=0, ge=0, description="Threads of the engine; 0: all cores.")
@@ -180,6 +185,11 @@ class Config(_Section):
     @property
     def device_name(self) -> str:
         return self.device or socket.gethostname() or "device"
+
+    @property
+    def signer(self) -> Signer | None:
+        """Who signs field logs. Raises InputError where the key does not do."""
+        return Signer.load(Path(self.key)) if self.key else None
 
     @property
     def bundle_path(self) -> Path:
@@ -300,6 +310,7 @@ def _absolute(config: Config, folder: Path) -> Config:
     return config.model_copy(
         update={
             "bundle": at(config.bundle),
+            "key": at(config.key),
             "out": at(config.out),
             "camera": config.camera.model_copy(update={"paths": [at(p) for p in config.camera.paths]}),
             "spool": config.spool.model_copy(update={"path": at(config.spool.path)}),

@@ -11,6 +11,7 @@ from typing import Any
 
 from irdim.bundle import Bundle
 from irdim.detector import Detector, Step
+from irdim.fieldlog import KINDS, SAMPLE
 from irdim.sources import Frame, FrameSource
 from irdim.tracks import VERDICTS as TRACKED
 from irdim.tracks import Tracker, Verdict
@@ -18,15 +19,17 @@ from irdim_edge.cameras import check_interval, open_replay
 from irdim_edge.candidates import Candidates
 from irdim_edge.config import Config
 from irdim_edge.outputs import Parts
-from irdim_edge.policy import DAY, MERGED, OVER_BUDGET, SAMPLE, Budget, Merger
+from irdim_edge.policy import DAY, MERGED, OVER_BUDGET, Budget, Merger
 from irdim_edge.spool import Spool
 from irdim_edge.status import Summary, only_run
 from irdim_edge.suspects import Cutter, verdict_json
 from irdim_edge.takeover import Takeover
+from irdim_edge.tallying import Tallies
 from irdim_edge.upload import Uploader
 from irdim_edge.writer import Writer
 
 EVERY = 1.0  # seconds between two writings of status.json, and two looks at the bundle's path
+TALLY_EVERY = 3600.0  # seconds that a tally covers
 DETECTIONS, VERDICTS = "detections", "verdicts"
 
 
@@ -77,7 +80,7 @@ class _Run:
         self._takeover = Takeover(config.bundle_path, bundle, precision=config.precision, threads=config.threads)
         self._source: FrameSource | None = None
         self._use(bundle, Detector.from_bundle(bundle, precision=config.precision, threads=config.threads))
-        destination = config.destination if config.upload.url else None
+        destination, signer = config.destination if config.upload.url else None, config.signer
         self._spool = Spool(config.spool_path, config.spool_bounds)
         self.summary.recovered = vars(self._spool.recovered)
         self._merger = Merger(seconds=config.suspects.merge_seconds, radius=config.suspects.merge_radius)
@@ -85,7 +88,9 @@ class _Run:
         now = time.time()
         self._budget.restore((now - e.taken, e.kind, e.bytes) for e in self._spool.taken_since(now - DAY))
         self._parts = Parts(config.out_path, DETECTIONS, VERDICTS, most_bytes=int(config.max_mb * (1 << 20)))
-        self._writer = Writer(self._spool, self._budget, lambda line: self._write(VERDICTS, line), self.note)
+        self._writer = Writer(self._spool, self._budget, lambda line: self._write(VERDICTS, line), self.note, signer)
+        self._tallies = Tallies(config.out_path, self._writer, self._spool, self._judged_so_far)
+        self._tallies.begin(config.device_name, config.camera.name, bundle.digest, bundle.card.input)
         self._uploader = Uploader(self._spool, destination, interval=config.upload.interval) if destination else None
         self._began = time.monotonic()
         self._saved = -EVERY
@@ -121,11 +126,16 @@ class _Run:
         if not self._judging:
             self.summary.warming[step.reason] += 1
         self.summary.tracks = self._confirmed + self._tracker.confirmed
+        reported = sum(d.score >= self._detector.thresholds.report for d in step.detections)
+        self._tallies.count(step, reported, self._tracker.confirmed, lambda: self._cutter.frames)
         self._show(self.summary)
         if time.monotonic() - self._saved >= EVERY:
             self._save()
+            self._tallies.keep()
             self._takeover.look(frame.pixels, self._suits, asked=self._reloading.is_set())
             self._reloading.clear()
+            if self._tallies.age >= TALLY_EVERY:
+                self._tallies.renew()
 
     def end_sequence(self) -> None:
         """The sequence ends or breaks here: the verdicts that are due, and nothing kept beyond."""
@@ -135,6 +145,7 @@ class _Run:
 
     def finish(self, state: str, stopping: threading.Event | None) -> None:
         """Close everything. The uploader tries once more, unless the run was stopped or failed (stopping: None)."""
+        self._tallies.close()
         self._writer.close()
         if self._uploader and state == "finished" and stopping is not None:
             self._uploader.finish(stopping)
@@ -164,7 +175,8 @@ class _Run:
             before=max(config.suspects.before, card.input.history - 1),
             after=config.suspects.after,
             lag=config.tracker.lag,
-            crop=None if config.suspects.whole_frame else config.suspects.crop,
+            crop=config.suspects.crop,
+            whole_frame=config.suspects.whole_frame,
         )
         self.summary.bundle = bundle.digest
         self._options = options
@@ -198,6 +210,7 @@ class _Run:
         self._flush()
         self._merger.clear()
         self._use(bundle, detector)
+        self._tallies.begin(self._config.device_name, self._config.camera.name, bundle.digest, bundle.card.input)
         for old in before:  # frames that the new one has not judged
             self._cutter.push(Step(old, "warming", "bundle"))
         self._takeover.done(bundle)
@@ -248,9 +261,8 @@ class _Run:
                 self.summary.over_budget[verdict.kind] += 1
                 line["why"] = OVER_BUDGET
             else:
-                suspect = self._cutter.cut(
-                    verdict, tracks.get(verdict.track_id), self._context(), whole=verdict.kind == SAMPLE
-                )
+                drawn = self._config.suspects.sample_probability if verdict.kind == SAMPLE else None
+                suspect = self._cutter.cut(verdict, tracks.get(verdict.track_id), self._context(), drawn)
             if suspect is None and verdict.kind not in TRACKED:
                 continue  # nobody judged it; it is worth a line only where there is a log
             if self._writer.submit(line, suspect) and suspect is not None:
@@ -263,6 +275,10 @@ class _Run:
         interval = recorded * config.camera.step if recorded else self._detector.card.interval
         where = {"device": config.device_name, "camera": config.camera.name, "source": self.summary.source}
         return {**where, **self._bundle_context, "interval": interval}
+
+    def _judged_so_far(self) -> dict[str, dict[str, int]]:
+        s = self.summary
+        return {kind: {"merged": s.merged[kind], "over_budget": s.over_budget[kind]} for kind in KINDS}
 
     def _write(self, name: str, value: dict) -> None:
         try:

@@ -6,10 +6,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from irdim.tracks import VERDICTS, Verdict
+from irdim.fieldlog import LOW_CONFIDENCE, SAMPLE
+from irdim.tracks import Verdict
 
-LOW_CONFIDENCE, SAMPLE = "low_confidence", "sample"
-KINDS = (*VERDICTS, LOW_CONFIDENCE, SAMPLE)
 MERGED, OVER_BUDGET = "merged", "over_budget"
 DAY = 86400.0
 BURST = 0.25  # share of the day's budget that may be spent at once; the rest comes back evenly
@@ -82,13 +81,13 @@ class Merger:
         self._logged: deque[tuple[float, Verdict]] = deque()
 
     def repeats(self, verdict: Verdict, at: float) -> bool:
-        """Whether a suspect of this kind was logged at this place or on this track; for low confidence, one of any kind."""
+        """Whether a suspect of this kind was logged at this place or on this track; for low confidence, one of any kind. A sample never repeats."""
         while self._logged and not 0 <= at - self._logged[0][0] < self._seconds:
             self._logged.popleft()
         return any(self._same(verdict, other) for _, other in self._logged)
 
     def note(self, verdict: Verdict, at: float) -> None:
-        if self._seconds:
+        if self._seconds and verdict.kind != SAMPLE:
             self._logged.append((at, verdict))
 
     def clear(self) -> None:

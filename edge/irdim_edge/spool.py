@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from irdim.errors import InputError
-from irdim.fieldlog import SUFFIX, read_description
+from irdim.fieldlog import SUFFIX, TALLY, kind_in, read_description
 from irdim.files import atomic_file, make_folder, sync_folder
 from irdim_edge.locks import holding, take_lock
 from irdim_edge.outputs import JsonLines
@@ -213,8 +213,10 @@ class Spool:
 
 
 def _kind_and_score(path: Path) -> tuple[str, float]:
-    verdict = read_description(path)["verdict"]
-    return str(verdict["kind"]), float(verdict["score"])
+    description = read_description(path)
+    if kind_in(path.name) == TALLY:
+        return TALLY, 0.0
+    return str(description["verdict"]["kind"]), float(description["verdict"]["score"])
 
 
 def _time(name: str) -> float:

@@ -10,11 +10,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from irdim.fieldlog import SAMPLE, TALLY
 from irdim.files import atomic_file
 from irdim_edge.outputs import JsonLines
 
 INDEX = "index.jsonl"
-SAMPLE, TALLY = "sample", "tally"
 _RANK = {
     SAMPLE: 1,
     TALLY: 2,

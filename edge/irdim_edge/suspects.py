@@ -18,9 +18,10 @@ from irdim.tracks import Track, Verdict
 class Cutter:
     """Keeps the newest frames with their detections, and cuts suspects out of them."""
 
-    def __init__(self, *, before: int, after: int, lag: int, crop: int | None) -> None:
-        """before, after: frames kept around the suspect's; lag: how many frames later verdicts come; crop: side in px, None for whole frames."""
-        self.before, self.after, self.crop = before, after, crop
+    def __init__(self, *, before: int, after: int, lag: int, crop: int, whole_frame: bool = False) -> None:
+        """before, after: frames kept around the suspect's; lag: how many frames later verdicts come; crop: side in px; whole_frame: keep the suspect's
+        frame whole besides."""
+        self.before, self.after, self.crop, self.whole_frame = before, after, crop, whole_frame
         self._ring: deque[Step] = deque(maxlen=before + max(lag, after) + 1)
 
     def push(self, step: Step) -> None:
@@ -42,12 +43,17 @@ class Cutter:
         return float(found.frame.time)
 
     def cut(
-        self, verdict: Verdict, track: Track | None, context: Mapping[str, Any], *, whole: bool = False
+        self,
+        verdict: Verdict,
+        track: Track | None,
+        context: Mapping[str, Any],
+        sample_probability: float | None = None,
     ) -> Suspect | None:
-        """The suspect of a verdict, or None where its frame is no longer in the ring. whole: keep whole frames, whatever the crop is."""
-        crop = None if whole else self.crop
+        """The suspect of a verdict, or None where its frame is no longer in the ring. sample_probability: of a sample, all of whose frames are whole."""
+        crop = self.crop if sample_probability is None else None
         steps = [s for s in self._ring if -self.before <= s.frame.index - verdict.frame <= self.after]
-        if not any(s.frame.index == verdict.frame for s in steps):
+        judged = next((s.frame.pixels for s in steps if s.frame.index == verdict.frame), None)
+        if judged is None:
             return None
         height, width = steps[0].frame.pixels.shape
         x, y = min(max(verdict.x, 0.0), float(width)), min(max(verdict.y, 0.0), float(height))
@@ -69,13 +75,22 @@ class Cutter:
             track=None if track is None else {"id": track.id, "status": track.status, "points": points},
             context=context,
             at=datetime.now(timezone.utc),
+            sample_probability=sample_probability,
+            whole_frame=judged if self.whole_frame and crop else None,
         )
 
 
 def verdict_json(v: Verdict) -> dict[str, Any]:
     """A verdict as field logs and verdict lines hold it."""
     place = {"x": v.x, "y": v.y, "w": v.w, "h": v.h}
-    return {"kind": v.kind, "frame": v.frame, **place, "score": v.score, "track": v.track_id, "reason": v.reason}
+    return {
+        "kind": v.kind,
+        "frame": v.frame,
+        **place,
+        "score": v.score,
+        "track": v.track_id or None,
+        "reason": v.reason,
+    }
 
 
 def _window(centre: float, length: int, crop: int | None) -> tuple[int, int]:

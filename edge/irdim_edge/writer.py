@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from irdim.fieldlog import Suspect, pack_log
+from irdim.fieldlog import TALLY, Suspect, Tally, pack_log, pack_tally
+from irdim.signing import Signer
 from irdim_edge.policy import Budget
 from irdim_edge.spool import Spool
 
@@ -29,10 +30,16 @@ class Writer:
     """
 
     def __init__(
-        self, spool: Spool, budget: Budget, write: Callable[[dict[str, Any]], None], note: Callable[[Exception], None]
+        self,
+        spool: Spool,
+        budget: Budget,
+        write: Callable[[dict[str, Any]], None],
+        note: Callable[[Exception], None],
+        signer: Signer | None = None,
     ) -> None:
         """write: takes a finished verdict line; note: an error that costs a suspect, not the run."""
         self._spool, self._budget, self._write, self._note = spool, budget, write, note
+        self._signer = signer
         self._jobs: queue.SimpleQueue[_Job | Callable[[], None] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._waiting = self._bytes = 0
@@ -65,6 +72,11 @@ class Writer:
                 self._waiting, self._bytes = self._waiting + 1, self._bytes + size
         self._jobs.put(_Job(line, suspect))
         return not (size and suspect is None)
+
+    def accept_tally(self, tally: Tally) -> None:
+        """Put a tally into the spool; in the writer's thread, or while it does nothing. Raises OSError or InputError."""
+        name, data = pack_tally(tally, self._signer)
+        self._spool.accept(name, data, TALLY, 0.0)
 
     def then(self, action: Callable[[], None]) -> None:
         """Call something in the writer's thread, after all that was handed over before."""
@@ -101,7 +113,7 @@ class Writer:
         self._write({**line, "log": name, **({"why": why} if why else {})})
 
     def _log(self, kind: str, suspect: Suspect) -> str | None:
-        name, data = pack_log(suspect)
+        name, data = pack_log(suspect, self._signer)
         path = self._spool.accept(name, data, kind, float(suspect.verdict["score"]))
         if path is not None:
             self._budget.charge(kind, len(data))

@@ -14,7 +14,7 @@ import pytest
 from irdim.bundle import Bundle
 from irdim.detector import Detector
 from irdim.errors import InputError
-from irdim.fieldlog import read_log
+from irdim.fieldlog import FieldLog, read_any, read_log, read_tally
 from irdim.sources import open_source
 from irdim.tracks import VERDICTS, Tracker, TrackerOptions
 from irdim_edge.config import commented_config, load_config
@@ -117,6 +117,11 @@ def test_live_verdicts_are_those_of_the_recording(ran, small_bundle):
     assert {(v.kind, v.frame) for v in verdicts} >= {("missed", 30), ("false_alarm", 58)}
 
 
+def arrived(folder: Path) -> list[FieldLog]:
+    """Suspects at the destination, without the tally."""
+    return [read_log(p) for p in sorted((folder / "depot").iterdir()) if "-tally-" not in p.name]
+
+
 def test_suspects_arrive_with_the_lossless_frames_and_their_history(ran, small_bundle):
     folder, summary = ran
     logs = [read_log(p) for p in (folder / "depot").iterdir()]
@@ -138,6 +143,22 @@ def test_suspects_arrive_with_the_lossless_frames_and_their_history(ran, small_b
         assert d["interval"] == pytest.approx(0.04)
     missed = next(log for log in logs if log.kind == "missed" and log.description["verdict"]["frame"] == 30)
     assert missed.place[:2] == pytest.approx(place(30), abs=4)
+
+
+def test_the_tally_says_what_the_run_did(ran, small_bundle):
+    folder, summary = ran
+    (path,) = (folder / "depot").glob("*-tally-*")
+    tally = read_tally(path).tally
+    assert (tally.device, tally.camera, tally.bundle) == ("mast-3", "west", Bundle.load(small_bundle).digest)
+    assert (tally.frames, tally.warming, tally.detections) == (60, {"history": 6}, summary.detections)
+    assert tally.tracks == summary.tracks
+    assert {k: c["logged"] for k, c in tally.suspects.items() if c["logged"]} == dict(summary.suspects)
+    assert {name: sum(h["counts"]) for name, h in tally.inputs.items()} == dict.fromkeys(tally.inputs, 1)
+    sigma = tally.inputs["sigma_frame"]
+    at = sigma["counts"].index(1)
+    assert sigma["edges"][at] < 12.0 * 1.1
+    assert sigma["edges"][at + 1] > 12.0 * 0.9
+    assert not (folder / "edge-out/tally.json").exists()
 
 
 def test_the_detector_finds_the_suspect_frame_in_the_log_again(ran, small_bundle):
@@ -191,7 +212,7 @@ def test_a_destination_that_fails_leaves_the_suspects_in_the_spool(small_bundle,
     summary = run(settings, threading.Event())
     assert (summary.state, summary.uploaded) == ("finished", 0)
     assert summary.upload_error
-    assert summary.waiting == sum(summary.suspects.values()) >= 2
+    assert summary.waiting == sum(summary.suspects.values()) + 1 >= 3  # and the tally
     (tmp_path / "depot").unlink()
     done = subprocess.run([*EDGE, "upload", str(tmp_path / "edge.toml"), "--json"], capture_output=True, text=True)
     assert json.loads(done.stdout)["uploaded"] == summary.waiting
@@ -263,8 +284,11 @@ def test_kills_leave_whole_lines_and_no_suspect_is_lost(small_bundle, tmp_path):
     assert logged - {None} <= there
     assert len(logged) > 30
     assert spool.entries() == []
-    for name in there:
-        read_log(tmp_path / "depot" / name)
+    assert all(read_any(tmp_path / "depot" / name) for name in there)
+    tallies = [read_tally(tmp_path / "depot" / name).tally for name in there if "-tally-" in name]
+    assert 1 <= len(tallies) <= 4  # of each run that a kill left a second to write in
+    assert len({t.begin for t in tallies}) == len(tallies)
+    assert max(t.frames for t in tallies) == 400
 
 
 @pytest.mark.parametrize(
@@ -314,7 +338,7 @@ def test_the_command_line_answers(ran, small_bundle, tmp_path):
     assert answer("status", str(folder / "edge.toml"))["frames"] == 60
     assert answer("inspect", str(small_bundle))["digest"] == summary.bundle
     listed = answer("logs", str(folder / "depot"), "--extract", str(tmp_path / "out"))["logs"]
-    assert len(listed) == summary.uploaded
+    assert len(listed) == summary.uploaded - 1
     assert np.load(tmp_path / "out" / Path(listed[0]["path"]).stem / "frames.npy").shape[1:] == (96, 120)
     broken = tmp_path / Path(listed[0]["path"]).name
     broken.write_bytes(Path(listed[0]["path"]).read_bytes()[:-1])

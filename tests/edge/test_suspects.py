@@ -48,8 +48,18 @@ def test_at_the_border_the_crop_moves_into_the_frame(x, y, origin):
 
 
 def test_whole_frames_on_request():
-    assert filled(crop=None).cut(verdict(35), None, CONTEXT).frames.shape == (18, 200, 300)
-    assert filled().cut(verdict(35), None, CONTEXT, whole=True).frames.shape == (18, 200, 300)
+    suspect = filled(whole_frame=True).cut(verdict(35), None, CONTEXT)
+    assert suspect.frames.shape == (18, 128, 128)
+    assert np.array_equal(suspect.whole_frame, step(35).frame.pixels)
+    pack_log(suspect)
+
+
+def test_a_sample_is_whole_and_says_its_probability():
+    sample = Verdict("sample", 35, 150.0, 100.0, 300.0, 200.0, 0.0, 0, "taken at random")
+    suspect = filled().cut(sample, None, CONTEXT, 0.25)
+    assert suspect.frames.shape == (18, 200, 300)
+    assert (suspect.sample_probability, suspect.verdict["track"]) == (0.25, None)
+    pack_log(suspect)
 
 
 def test_a_frame_smaller_than_the_crop_is_kept_whole():
