@@ -25,8 +25,11 @@ def export(
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Bundle to write; bundles/RUN by default.")] = None,
     ranges: Annotated[
-        str, typer.Option(help="How activation ranges are read: minmax, percentile or entropy.")
-    ] = "minmax",
+        str,
+        typer.Option(
+            help="How activation ranges are read: minmax, percentile, entropy or mse; auto keeps the best on the validation frames."
+        ),
+    ] = "auto",
     patches: Annotated[int, typer.Option(help="Calibration patches.")] = 512,
     score_on: Annotated[
         str | None, typer.Option(help="Split on which FP32 and INT8 are scored; test by default.")
@@ -47,22 +50,29 @@ def export(
             print(f"export: {stage}", file=sys.stderr, flush=True)
 
     out = out or Path("bundles") / run.resolve().name
-    bundle = make(run, out, method=ranges, count=patches, split=score_on, progress=show)
+    bundle = make(run, out, ranges=ranges, count=patches, split=score_on, progress=show)
     if as_json:
         print(json.dumps({"bundle": str(out), "digest": bundle.digest, **bundle.description}))
         return
     console = Console(highlight=False)
-    table = Table("graph", "F1", "precision", "recall", "false alarms/frame", "MB")
-    for name in ("fp32", "int8"):
+    table = Table("graph", "F1", "precision", "recall", "false alarms/frame", "ms/frame", "MB")
+    for name in ("torch", "fp32", "int8"):
         score = bundle.scores[name]
         values = (f"{score[k]:.4f}" for k in ("f1", "precision", "recall", "false_alarms_per_frame"))
-        table.add_row(name, *values, f"{bundle.graph(name).stat().st_size / 1e6:.2f}")
+        size = "" if name == "torch" else f"{bundle.graph(name).stat().st_size / 1e6:.2f}"
+        table.add_row(name, *values, f"{bundle.scores['milliseconds'][name]:.1f}", size)
     console.print(table)
     score, scores = bundle.scores["int8"], bundle.scores
     console.print(
         f"{score['frames']} frames ({scores['split']}), {score['protocol']}, threshold {score['threshold']:.3f}; "
-        f"{scores['changed']} of {scores['reported']} detections differ by more than 1 px or the threshold"
+        f"{scores['changed']} of {scores['reported']} detections differ by more than 1 px or the threshold; "
+        f"ranges: {bundle.description['calibration']['ranges']}"
     )
+    if scores["milliseconds"]["int8"] > scores["milliseconds"]["fp32"]:
+        console.print(
+            "INT8 is slower than FP32 on this machine's CPU: there, set precision = \"fp32\" in the edge's configuration"
+        )
+    console.print(f"what changed, in pictures: {out / 'parity.html'}")
     console.print(f"bundle {out} ({bundle.digest[:12]}); next: irdim-edge config --bundle {out}")
 
 

@@ -1,16 +1,66 @@
-"""FP32 and INT8 side by side on the same frames."""
+"""Several engines side by side on the same frames: what the deployed graph loses, and where."""
 
 import dataclasses
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
+from irdim.boxes import Detection
 from irdim.bundle import ModelCard
-from irdim.dataset import Dataset
+from irdim.dataset import Dataset, Sequence
 from irdim.detector import Detector, InputStep, Prepared
 from irdim.engines import Engine
 from irdim.errors import InputError
 from irdim.metrics import CentreDistance
 from irdim.sources import Frame
+
+SAME = 1.0  # px; detections of two engines nearer than this are one
+EXAMPLES = 12  # changed detections that are kept for the report
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A detection that `by` reports and the other engine does not."""
+
+    sequence: str
+    frame: int
+    detection: Detection
+    by: str
+
+
+@dataclass
+class SideBySide:
+    """What score_side_by_side found. sequences: name to engine to metric; drift: differences in score of detections that the first and the last
+    engine share; seconds: engine to run times; examples: the strongest of the changed detections."""
+
+    split: str
+    metrics: dict[str, CentreDistance]
+    sequences: dict[str, dict[str, CentreDistance]] = field(default_factory=dict)
+    reported: int = 0
+    changed: int = 0
+    drift: list[float] = field(default_factory=list)
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    examples: list[Changed] = field(default_factory=list)
+
+    def to_json(self, threshold: float) -> dict[str, Any]:
+        """Each engine's score at the threshold, and how the first and the last differ."""
+        drift = np.abs(self.drift) if self.drift else np.zeros(1)
+        return {
+            **{name: metric.at(threshold).to_json() for name, metric in self.metrics.items()},
+            "split": self.split,
+            "reported": self.reported,
+            "changed": self.changed,
+            "drift": {
+                "detections": len(self.drift),
+                "mean": round(float(drift.mean()), 6),
+                "p99": round(float(np.percentile(drift, 99)), 6),
+                "largest": round(float(drift.max()), 6),
+            },
+            "milliseconds": {name: round(1e3 * float(np.median(s)), 3) for name, s in self.seconds.items()},
+        }
 
 
 def score_side_by_side(
@@ -18,36 +68,75 @@ def score_side_by_side(
     engines: Mapping[str, Engine],
     data: Dataset,
     split: str,
-    progress: Callable[[int], None] = lambda frames: None,
-) -> dict[str, Any]:
-    """Every engine on every whole frame of a split, each input made once. Returns its score at the card's report threshold for each, and
-    how many reported detections of the first the second does not have within 1 px, and the other way round."""
-    metrics = {name: CentreDistance() for name in engines}
-    changed = 0
-    reported = 0
+    progress: Callable[[Sequence], None] = lambda sequence: None,
+) -> SideBySide:
+    """Every engine on every whole frame of a split, each input made once. Compared are the first and the last engine, at the card's report threshold.
+
+    Raises InputError where the split is empty.
+    """
     sequences = data.sequences(split)
     if not sequences:
         raise InputError(f"{data.path}: no sequences in split '{split}'")
+    result = SideBySide(split, {name: CentreDistance() for name in engines}, seconds={name: [] for name in engines})
     for sequence in sequences:
-        step = InputStep(dataclasses.replace(card, interval=sequence.interval))
-        detectors = {name: Detector(card, engine) for name, engine in engines.items()}
-        frames, times, labels = data.frames(sequence), data.times(sequence), data.boxes(sequence)
-        for index in range(sequence.length):
-            prepared = step.push(Frame(index, float(times[index]), frames[index]))
-            if not isinstance(prepared, Prepared):
-                for detector in detectors.values():
-                    detector.reset()
-                continue
-            found = {name: detector.detect(prepared) for name, detector in detectors.items()}
-            for name, detections in found.items():
-                metrics[name].update(detections, list(labels.get(index, [])), prepared.shape)
-            first, second = ([d for d in ds if d.score >= card.thresholds.report] for ds in found.values())
-            reported += len(first) + len(second)
-            changed += sum(_alone(d, second) for d in first) + sum(_alone(d, first) for d in second)
-        progress(sequence.length)
-    scores = {name: metric.at(card.thresholds.report).to_json() for name, metric in metrics.items()}
-    return {**scores, "split": split, "reported": reported, "changed": changed}
+        _score_sequence(card, engines, data, sequence, result)
+        progress(sequence)
+    result.examples = sorted(result.examples, key=lambda c: -c.detection.score)[:EXAMPLES]
+    return result
 
 
-def _alone(detection: Any, others: list[Any]) -> bool:
-    return not any((detection.x - o.x) ** 2 + (detection.y - o.y) ** 2 <= 1 for o in others)
+def _score_sequence(
+    card: ModelCard, engines: Mapping[str, Engine], data: Dataset, sequence: Sequence, result: SideBySide
+) -> None:
+    step = InputStep(dataclasses.replace(card, interval=sequence.interval))
+    timed = {name: _Timed(engine, result.seconds[name]) for name, engine in engines.items()}
+    detectors = {name: Detector(card, engine) for name, engine in timed.items()}
+    own = result.sequences[sequence.name] = {name: CentreDistance() for name in engines}
+    frames, times, labels = data.frames(sequence), data.times(sequence), data.boxes(sequence)
+    first, last = next(iter(engines)), list(engines)[-1]
+    for index in range(sequence.length):
+        prepared = step.push(Frame(index, float(times[index]), frames[index]))
+        if not isinstance(prepared, Prepared):
+            for detector in detectors.values():
+                detector.reset()
+            continue
+        found = {name: detector.detect(prepared) for name, detector in detectors.items()}
+        for name, detections in found.items():
+            for metric in (result.metrics[name], own[name]):
+                metric.update(detections, list(labels.get(index, [])), prepared.shape)
+        _compare(card.thresholds.report, sequence.name, index, {n: found[n] for n in (first, last)}, result)
+
+
+def _compare(
+    threshold: float, sequence: str, frame: int, found: dict[str, list[Detection]], result: SideBySide
+) -> None:
+    """Count what one of two engines reports and the other does not; note how shared scores moved."""
+    reported = {name: [d for d in ds if d.score >= threshold] for name, ds in found.items()}
+    names = list(found)
+    for name, other in zip(names, names[::-1], strict=True):
+        result.reported += len(reported[name])
+        for d in reported[name]:
+            if _nearest(d, reported[other]) is None:
+                result.changed += 1
+                result.examples.append(Changed(sequence, frame, d, name))
+            if name == names[0] and (same := _nearest(d, found[other])) is not None:
+                result.drift.append(same.score - d.score)
+
+
+def _nearest(detection: Detection, others: list[Detection]) -> Detection | None:
+    near = [o for o in others if (detection.x - o.x) ** 2 + (detection.y - o.y) ** 2 <= SAME**2]
+    return min(near, key=lambda o: (detection.x - o.x) ** 2 + (detection.y - o.y) ** 2, default=None)
+
+
+class _Timed:
+    """An engine that notes how long each run takes."""
+
+    def __init__(self, engine: Engine, seconds: list[float]) -> None:
+        self.name, self._engine, self._seconds = engine.name, engine, seconds
+
+    def run(self, image: np.ndarray) -> np.ndarray:
+        """See Engine.run."""
+        begun = time.perf_counter()
+        output = self._engine.run(image)
+        self._seconds.append(time.perf_counter() - begun)
+        return output

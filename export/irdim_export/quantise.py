@@ -11,13 +11,15 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 
 from irdim.differencing import INPUT_RANGE
 from irdim.errors import InputError
+from irdim_calibration.ranges import least_square_ranges
 from irdim_calibration.select import CalibrationSet
 from irdim_export.graph import INPUT
 
-METHODS = {
+METHODS = {  # how activation ranges are read
     "minmax": CalibrationMethod.MinMax,
     "percentile": CalibrationMethod.Percentile,
     "entropy": CalibrationMethod.Entropy,
+    "mse": CalibrationMethod.MinMax,  # its ranges are then replaced
 }
 QUANTISED = ["Conv", "Add", "MaxPool", "Resize"]
 
@@ -36,6 +38,10 @@ def quantise(source: Path, out: Path, calibration: CalibrationSet, method: str =
     range and is not calibrated. Raises InputError for an unknown method or a graph that breaks the rules of `check_form`."""
     if method not in METHODS:
         raise InputError(f"range method '{method}' is not known; choose one of {', '.join(METHODS)}")
+    overrides = {INPUT: [{"rmin": np.float32(-INPUT_RANGE), "rmax": np.float32(INPUT_RANGE)}]}
+    if method == "mse":
+        for name, clip in least_square_ranges(source, calibration.inputs).items():
+            overrides[name] = [{"rmin": np.float32(-clip), "rmax": np.float32(clip)}]
     logging.getLogger().setLevel(logging.ERROR)
     quantize_static(
         str(source),
@@ -52,7 +58,7 @@ def quantise(source: Path, out: Path, calibration: CalibrationSet, method: str =
             "WeightSymmetric": True,
             "QuantizeBias": False,
             "OpTypesToExcludeOutputQuantization": QUANTISED,
-            "TensorQuantOverrides": {INPUT: [{"rmin": np.float32(-INPUT_RANGE), "rmax": np.float32(INPUT_RANGE)}]},
+            "TensorQuantOverrides": overrides,
         },
     )
     check_form(out)

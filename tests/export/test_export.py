@@ -13,7 +13,8 @@ from irdim.patches import Patches
 from irdim_calibration.select import choose_patches
 from irdim_export.export import export
 from irdim_export.quantise import check_form
-from irdim_train.evaluate import evaluate, whole_inputs
+from irdim_train.batch_norm import whole_inputs
+from irdim_train.evaluate import evaluate
 from irdim_train.runs import load_model
 from irdim_train.torch_engine import TorchEngine
 

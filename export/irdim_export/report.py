@@ -1,0 +1,100 @@
+"""parity.html: what a bundle's INT8 graph loses against FP32, for people."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from irdim.bundle import Bundle
+from irdim.dataset import Dataset
+from irdim.report import Figure, Section, Table, picture, plot, show_frame, side_by_side, write_report
+from irdim_export.layers import Layer, int8_share
+from irdim_export.parity import Changed, SideBySide
+
+CUT = 32  # px; half the side of an example
+ZOOM = 5
+
+
+def write_parity_report(
+    path: Path, bundle: Bundle, data: Dataset, parity: SideBySide, layers: list[Layer], size: tuple[int, int]
+) -> None:
+    """size: (H, W) at which `layers` were counted."""
+    scores = bundle.scores
+    engines = list(parity.metrics)
+    rows = [
+        [
+            name,
+            *(scores[name][k] for k in ("f1", "precision", "recall", "false_alarms_per_frame")),
+            scores["milliseconds"][name],
+        ]
+        for name in engines
+    ]
+    calibration, drift = bundle.description["calibration"], scores["drift"]
+    words = [
+        f"{scores['int8']['frames']} whole frames ({parity.split}), {scores['int8']['protocol']}, threshold {scores['int8']['threshold']:.3f}; "
+        f"milliseconds are medians of the bare engine on this machine, frame by frame in turn.",
+        f"{parity.changed} of {parity.reported} reported detections are in one of {engines[0]} and {engines[-1]} only (more than 1 px apart, or on the "
+        f"other side of the threshold). Scores of the {drift['detections']} others moved by {drift['mean']:.4f} on average, {drift['largest']:.3f} at most.",
+        f"Ranges: {calibration['ranges']}, from {calibration['patches']} calibration patches. Opset {bundle.description['opset']}. "
+        f"{100 * int8_share(layers):.1f} % of the multiply-adds at {size[1]}x{size[0]} are INT8.",
+    ]
+    sizes = [[n, f"{bundle.graph(n).stat().st_size / 1e6:.2f} MB"] for n in ("fp32", "int8")]
+    heads = ["engine", "F1", "precision", "recall", "false alarms/frame", "ms"]
+    costs = [[x.name, "x".join(map(str, x.weight)), x.precision, f"{x.multiply_adds / 1e6:.1f} M"] for x in layers]
+    sections = [
+        Section(
+            "Scores", words, [Table(heads, rows), Table(["graph", "size"], sizes)], [_drift(parity), _curves(parity)]
+        ),
+        Section("Detections that changed", [_examples_words(parity)], figures=_examples(parity, data)),
+        Section("Layers", [], [Table(["convolution", "weight", "precision", "multiply-adds"], costs)]),
+    ]
+    if tried := calibration.get("tried"):
+        rows = [[method, score] for method, score in tried["f1"].items()]
+        words = [f"F1 on the {tried['split']} frames at the report threshold; the best was taken."]
+        sections.insert(1, Section("Ways to read the ranges", words, [Table(["ranges", "F1"], rows)]))
+    card = bundle.card
+    write_report(path, "FP32 against INT8", f"{card.backbone}, width {card.width:g}, input {card.input.kind}", sections)
+
+
+def _drift(parity: SideBySide) -> Figure:
+    def draw(axes: Any) -> None:
+        axes.hist(parity.drift or [0.0], bins=np.linspace(-0.2, 0.2, 81))
+        axes.set_xlabel("INT8 score less FP32 score")
+        axes.set_ylabel("detections")
+
+    return plot(draw, "How scores of shared detections moved.")
+
+
+def _curves(parity: SideBySide) -> Figure:
+    def draw(axes: Any) -> None:
+        for name, metric in parity.metrics.items():
+            curve = metric.curve()
+            axes.plot(curve["recall"], curve["precision"], label=name)
+        axes.set_xlabel("recall")
+        axes.set_ylabel("precision")
+        axes.legend()
+
+    return plot(draw, "Precision and recall over all thresholds.")
+
+
+def _examples_words(parity: SideBySide) -> str:
+    if not parity.examples:
+        return "None: both report the same."
+    return f"The strongest {len(parity.examples)}. Green: labelled target. Red: the detection that only one engine reports."
+
+
+def _examples(parity: SideBySide, data: Dataset) -> list[Figure]:
+    return [_example(c, data) for c in parity.examples]
+
+
+def _example(changed: Changed, data: Dataset) -> Figure:
+    sequence = data.sequence(changed.sequence)
+    frame = data.frames(sequence)[changed.frame]
+    labels = data.boxes(sequence).get(changed.frame, [])
+    shown = show_frame(frame, list(labels), [changed.detection], zoom=ZOOM)
+    plain = show_frame(frame, zoom=ZOOM)
+    top = int(np.clip(changed.detection.y - CUT, 0, max(frame.shape[0] - 2 * CUT, 0))) * ZOOM
+    left = int(np.clip(changed.detection.x - CUT, 0, max(frame.shape[1] - 2 * CUT, 0))) * ZOOM
+    cut = np.s_[top : top + 2 * CUT * ZOOM, left : left + 2 * CUT * ZOOM]
+    caption = f"{changed.sequence}, frame {changed.frame}: only {changed.by}, score {changed.detection.score:.2f}"
+    return picture(side_by_side([plain[cut], shown[cut]]), caption)

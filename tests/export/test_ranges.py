@@ -1,0 +1,39 @@
+"""Clips of least square error, against trying every clip on the values themselves."""
+
+import numpy as np
+import pytest
+
+from irdim_calibration.ranges import BINS, CLIPS, best_clip, least_square_ranges
+
+
+def lost(values: np.ndarray, clip: float) -> float:
+    """Mean square error of symmetric INT8 with this clip, value by value."""
+    step = clip / 127
+    return float(np.mean((values - np.clip(np.rint(values / step), -127, 127) * step) ** 2))
+
+
+@pytest.mark.parametrize("outliers", [0, 5, 500])
+def test_the_clip_loses_hardly_more_than_the_best_of_all(outliers):
+    rng = np.random.default_rng(outliers)
+    values = np.concatenate([rng.normal(0, 1, 100_000), rng.uniform(20, 40, outliers)])
+    most = np.abs(values).max()
+    found = best_clip(np.histogram(np.abs(values), BINS, (0, most))[0].astype(float), most)
+    assert lost(values, found) < 1.03 * min(lost(values, share * most) for share in CLIPS)
+
+
+def test_few_outliers_are_clipped_and_many_are_kept():
+    rng = np.random.default_rng(0)
+    bulk = rng.normal(0, 1, 1_000_000)
+    clips = {}
+    for n in (1, 100_000):
+        values = np.abs(np.concatenate([bulk, np.full(n, 60.0)]))
+        clips[n] = best_clip(np.histogram(values, BINS, (0, 60.0))[0].astype(float), 60.0)
+    assert clips[1] < 40
+    assert clips[100_000] > 55
+
+
+def test_every_tensor_of_a_graph_gets_a_range(small_bundle):
+    inputs = np.random.default_rng(0).normal(0, 2, (20, 4, 32, 32)).astype(np.float32)
+    clips = least_square_ranges(small_bundle / "model.onnx", inputs)
+    assert len(clips) >= 9
+    assert all(np.isfinite(c) and c > 0 for c in clips.values())
