@@ -1,6 +1,7 @@
 """irdim-train import: a small sample of every layout of other tools, what is recognised, and what is refused."""
 
 import json
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 from irdim.dataset import Dataset
 from irdim.errors import InputError
 from irdim_train.commands.import_ import command
+from irdim_train.importing.readers import iterate_xml
 
 app = typer.Typer()
 app.command()(command)
@@ -367,6 +369,35 @@ def test_wrong_coco_is_named(tmp_path: Path, changes: dict, part: str) -> None:
     fails(coco(tmp_path / "set", **changes), part)
 
 
+def test_junk_that_grows_in_memory_is_refused(tmp_path: Path) -> None:
+    root = coco(tmp_path / "json")
+    file = root / "annotations" / "instances.json"
+    file.write_text(file.read_text()[:-1] + ', "junk": [' + "[]," * (1 << 23) + "[]]}")
+    fails(root, "values; split it")
+    junk = "<a/>" * (1 << 20)
+    fails(cvat(tmp_path / "xml", junk), "an element of more than 1048576 parts")
+    beside = write(tmp_path / "beside.xml", f"<annotations>{'<a/>' * (1 << 18)}<image/></annotations>")
+    tracemalloc.start()
+    assert [element.tag for element in iterate_xml(beside, "image")] == ["image"]
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    tracemalloc.stop()
+    root = tmp_path / "masks"
+    frames(root / "images", "0", size=(300, 300))
+    checks = np.zeros((300, 300), np.uint8)
+    checks[::2, ::2] = 255
+    mask(root / "masks" / "0.png")
+    cv2.imwrite(str(root / "masks" / "0.png"), checks)
+    fails(root, "22500 separate areas")
+
+
+def test_a_folder_that_links_back_into_itself_is_read_once(tmp_path: Path) -> None:
+    root = nudt_mirsdt(tmp_path / "set")
+    (root / "Sequence1" / "images" / "again").symlink_to(root / "Sequence1" / "images")
+    (root / "Sequence1" / "masks" / "up").symlink_to(root / "Sequence1" / "masks")
+    import_(root)
+    assert stored(root)["Sequence1"][1] == 2
+
+
 def test_json_bombs_are_refused(tmp_path: Path) -> None:
     root = coco(tmp_path / "set")
     file = root / "annotations" / "instances.json"
@@ -451,7 +482,11 @@ def test_yolo_paths_stay_in_the_folder_and_texts_have_images(tmp_path: Path) -> 
     write(root / "data.yaml", yaml)
     write(root / "labels" / "val" / "B" / "7.txt", "")
     fails(root, "7.txt: there is no image of that name")
-    fails(root, "no first pixel", "--origin", 1)
+    (root / "labels" / "val" / "B" / "7.txt").unlink()
+    fails(root, "have no first pixel", "--origin", 1)
+    for text in sorted(root.rglob("0.txt")):
+        text.unlink()
+    fails(root, "none of 4 images has a text")
 
 
 # Pascal VOC

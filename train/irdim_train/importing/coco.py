@@ -74,7 +74,7 @@ def _shots(file: Path, folder: Path, origin: int) -> list[Shot]:
     split = _split(file, folder)
     shots = []
     for image in value["images"]:
-        name = str(image["file_name"])
+        name = str(image["file_name"]).replace("\\", "/")
         video = image.get("video_id")
         if video is not None and video not in videos:
             raise InputError(f"{file}: image {name} is of video {video}, which is not there; correct it")

@@ -58,10 +58,12 @@ def sequences(shots: Iterable[Shot], template: Found) -> list[Found]:
     return sorted(found, key=lambda f: natural_key(Path(f.name)))
 
 
-def images_below(folder: Path) -> list[Path]:
-    """All images in a folder, at any depth, in natural order."""
+def images_below(folder: Path, above: frozenset[Path] = frozenset()) -> list[Path]:
+    """All images in a folder, at any depth, in natural order. above: folders that a link may not lead back into."""
+    above |= {folder.resolve()}
     below = sorted((p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")), key=natural_key)
-    return image_files(folder) + [image for p in below for image in images_below(p)]
+    inner = [image for p in below if p.resolve() not in above for image in images_below(p, above)]
+    return image_files(folder) + inner
 
 
 def child(folder: Path, names: Sequence[str]) -> Path | None:

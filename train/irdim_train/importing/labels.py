@@ -10,17 +10,17 @@ from pathlib import Path
 from irdim.boxes import IGNORE, INTERFERENCE, LABELS, TARGET, Box
 from irdim.errors import InputError
 from irdim.sources.limits import check_file_size
+from irdim_train.importing.readers import LARGEST_TEXT
 
 TARGETS = (  # names that are targets in any layout, without spaces, dashes and underscores, in any case
     *("target", "targets", "smalltarget", "drone", "uav", "aircraft", "airplane", "aeroplane", "plane", "helicopter"),
     "missile",
 )
 COLUMNS = ("frame", "label", "x", "y", "width", "height")
-_LARGEST = 1 << 28  # bytes
 _ROUNDING = 1e-6  # px, of centres that were written as edges or as parts of the image
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Label:
     """One entry (`unit` and its number, `row`) of a label file. `box`: centre in our coordinates (pixel (0, 0) covers 0..1), the name as its label."""
 
@@ -57,7 +57,7 @@ def read_labels(path: Path, origin: int) -> list[Label]:
     """
     labels = []
     try:
-        check_file_size(path, _LARGEST)
+        check_file_size(path, LARGEST_TEXT)
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, skipinitialspace=True)
             header = reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]

@@ -18,23 +18,25 @@ from irdim_train.importing.recordings import BOXES_CSV, DRONE_IR, FRAMES, childr
 
 @dataclass(frozen=True)
 class Layout:
-    """A layout of other tools. recognise(path): by what it is known, or empty; find(path, options): its sequences; needs: what it has."""
+    """A layout of other tools. needs: what it has; recognise(path): by what it is known, or empty; find(path, options): its sequences;
+    counts: whether its labels number pixels, so that --origin has a meaning."""
 
     needs: str
     recognise: Callable[[Path], str]
     find: Callable[[Path, Options], list[Found]]
+    counts: bool = True
 
 
 FOREIGN = {
     coco.COCO: Layout("a JSON file with images and annotations", coco.recognise, coco.find),
     coco.COCO_VIDEO: Layout("COCO whose images have video_id", coco.recognise_video, coco.find),
-    yolo.YOLO: Layout("data.yaml, or images/ and labels/ with `class x y w h` lines", yolo.recognise, yolo.find),
+    yolo.YOLO: Layout("data.yaml, or images/ and labels/ with `class x y w h` lines", yolo.recognise, yolo.find, False),
     voc.VOC: Layout("images and an XML file for each", voc.recognise, voc.find),
     cvat.CVAT: Layout("annotations.xml of 'CVAT for images 1.1'", cvat.recognise, cvat.find),
     mot.MOT: Layout("img1/ and gt/gt.txt", mot.recognise, mot.find),
-    masks.STILLS: Layout("images/ and masks/ of single images", masks.recognise_stills, masks.find_stills),
-    masks.MASKS: Layout("images/ and masks/ of sequences", masks.recognise, masks.find),
-    centres.CENTRES: Layout("images and texts of `x y` lines", centres.recognise, centres.find),
+    masks.STILLS: Layout("images/ and masks/ of single images", masks.recognise_stills, masks.find_stills, False),
+    masks.MASKS: Layout("images/ and masks/ of sequences", masks.recognise, masks.find, False),
+    centres.CENTRES: Layout("images and texts of `x y` lines", centres.recognise, centres.find, False),
 }
 OWN = (DRONE_IR, BOXES_CSV, FRAMES)
 FORMATS = ("auto", *OWN, *FOREIGN)
@@ -73,6 +75,11 @@ def find_sequences(
             needs = f" in the layout {layout} ({FOREIGN[layout].needs})" if layout in FOREIGN else ""
             raise InputError(
                 f"{source}: no sequence{needs} in this folder; give image folders, videos, .npy stacks or raw frames"
+            )
+        odd = next((one.layout for one in of_source if one.layout in FOREIGN and not FOREIGN[one.layout].counts), None)
+        if options.origin is not None and odd:
+            raise InputError(
+                f"--origin {options.origin}: the labels of {source} ({odd}) have no first pixel; leave it out"
             )
         found += _with_splits(Path(source), of_source)
     return _named_once(found)

@@ -53,15 +53,17 @@ def _named(entry: PurePosixPath, frames: Mapping[str, Iterable[Path]], owners: d
     for part in reversed(entry.parts[:-1]):
         if part in frames:
             return part
-    if entry.name in frames:
-        return entry.name
-    of = owners.get(entry.name, set())
-    return next(iter(of)) if len(of) == 1 else None
+    for name in (entry.name, _FLAG.sub("", entry.name)):
+        if name in frames:
+            return name
+        if len(of := owners.get(name, set())) == 1:
+            return next(iter(of))
+    return None
 
 
 def _entries(lines: Iterable[str]) -> Iterable[PurePosixPath]:
     for line in lines:
-        text = _FLAG.sub("", line.rstrip("\r")).replace("\\", "/")
+        text = line.rstrip("\r").replace("\\", "/")
         if text.strip():
             path = PurePosixPath(text)
             yield path.with_suffix("") if re.fullmatch(r"\.[A-Za-z]{2,4}", path.suffix) else path

@@ -18,6 +18,7 @@ from irdim_train.importing.lists import lists_in
 MASKS, STILLS = "masks", "stills"
 IMAGES = ("images", "image", "imgs", "img", "frames", "pngimages", "irstd1k_img")
 _MASKS = ("masks", "mask", "irstd1k_label", "labels", "label", "gt")
+_MOST = 10_000  # areas of one mask
 _ENDINGS = ("", "_pixels0", "_mask", "_gt", "_label")  # SIRST: Misc_1_pixels0.png is the mask of Misc_1.png
 
 
@@ -81,6 +82,8 @@ def read_mask(path: Path, shape: tuple[int, int]) -> Reading:
         notes = ("the mask is not binary, pixels above half of its largest value are taken as target",)
     binary = (mask > top / 2).astype(np.uint8)
     _, _, stats, centroids = cv2.connectedComponentsWithStats(binary, connectivity=8)
+    if len(stats) > _MOST:
+        raise InputError(f"{path}: {len(stats) - 1} separate areas; no mask of targets, correct it")
     if len(stats) > 1 and int(stats[1:, cv2.CC_STAT_AREA].sum()) * 2 > mask.size:
         raise InputError(f"{path}: most of the mask is set; black must be background, invert it")
     labels = []

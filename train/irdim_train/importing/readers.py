@@ -15,14 +15,15 @@ from defusedxml.ElementTree import iterparse
 from irdim.errors import InputError
 from irdim.sources.limits import check_file_size
 
-_LARGEST_TEXT, _LARGEST_YAML = 1 << 26, 1 << 20  # bytes
-LARGEST_TREE = 1 << 27  # JSON, XML: some ten times that in memory; the paper's 89,510 frames take about 30 MiB
+LARGEST_TEXT, _LARGEST_YAML = 1 << 25, 1 << 20  # bytes
+LARGEST_TREE = 1 << 27  # JSON, XML: some ten times that in memory; the paper's 89,510 frames take about 90 MiB
+_MOST_VALUES, _MOST_PARTS = 1 << 24, 1 << 20  # in a JSON file, in one element of XML
 
 
 def read_lines(path: Path) -> list[str]:
     """The lines of a UTF-8 text, without their ends. Raises InputError where it is none, or too large."""
     try:
-        check_file_size(path, _LARGEST_TEXT)
+        check_file_size(path, LARGEST_TEXT)
         return path.read_text("utf-8-sig").replace("\r\n", "\n").split("\n")
     except UnicodeDecodeError:
         raise InputError(f"{path}: no UTF-8 text; save it as one") from None
@@ -34,7 +35,12 @@ def read_object(path: Path) -> dict[str, Any]:
     """A JSON object. Raises InputError where it is none, or too large."""
     try:
         check_file_size(path, LARGEST_TREE)
-        value = json.loads(path.read_bytes())
+        data = path.read_bytes()
+        if sum(map(data.count, (b"[", b"{", b","))) > _MOST_VALUES:  # small in the file, large in memory
+            raise InputError(f"{path}: more than {_MOST_VALUES} values; split it")
+        value = json.loads(data)
+    except InputError:
+        raise
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a readable JSON file ({_line(error)}); write it again") from None
     if not isinstance(value, dict):
@@ -50,9 +56,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
             raise InputError(f"{path}: YAML aliases are not read; write the values out")
         value = yaml.safe_load(text)
+    except InputError:
+        raise
     except (ValueError, RecursionError, yaml.YAMLError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"{path}: not a readable YAML file ({_line(error)}); correct it") from None
     if not isinstance(value, dict):
         raise InputError(f"{path}: must be a YAML mapping")
@@ -60,13 +66,28 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def iterate_xml(path: Path, *tags: str) -> Iterator[Element]:
-    """The elements of these tags as they end, each forgotten after it; no entities. Raises InputError where it is no sound XML."""
+    """The elements of these tags as they end; every other one is forgotten as it ends. Raises InputError where it is no sound XML.
+
+    No document type, no entities, and no element of these tags with more than a million parts.
+    """
     check_file_size(path, LARGEST_TREE)
+    above: list[Element] = []
+    within = parts = 0  # elements of these tags that are open, and what they hold
     try:
-        for _, element in iterparse(path, events=("end",), forbid_dtd=True):
+        for event, element in iterparse(path, events=("start", "end"), forbid_dtd=True):
+            if event == "start":
+                above.append(element)
+                within += element.tag in tags
+                parts = parts + 1 if within else 0
+                if parts > _MOST_PARTS:
+                    raise InputError(f"{path}: an element of more than {_MOST_PARTS} parts; split it")
+                continue
+            above.pop()
             if element.tag in tags:
+                within -= 1
                 yield element
-                element.clear()
+            if not within and above:
+                above[-1].remove(element)
     except (ParseError, UnicodeError) as error:
         raise InputError(f"{path}: not a readable XML file ({_line(error)}); write it again") from None
     except DefusedXmlException:

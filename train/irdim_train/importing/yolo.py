@@ -1,5 +1,6 @@
 """YOLO: a text beside each image's place, `class x y w h` in parts of the image; class names in data.yaml or classes.txt."""
 
+import re
 from functools import partial
 from pathlib import Path
 
@@ -29,8 +30,6 @@ def recognise(path: Path) -> str:
 
 def find(path: Path, options: Options) -> list[Found]:
     """Sequences: folders below the image folders, or images of one name. An image without a text has no target, as YOLO has it."""
-    if options.origin is not None:
-        raise InputError(f"--origin {options.origin}: YOLO's boxes are parts of the image, they have no first pixel")
     folder = path if path.is_dir() else path.parent
     yaml = _yaml(path)
     names, images = _described(yaml) if yaml else _plain(folder)
@@ -44,7 +43,7 @@ def find(path: Path, options: Options) -> list[Found]:
             shots.append(Shot(image, partial(_read, text, names), inner, split=split, said_by=text))
     if not shots:
         raise InputError(f"{yaml or folder}: names no image; correct it")
-    _check_texts({shot.said_by for shot in shots if shot.said_by})
+    _check_texts([shot.said_by for shot in shots if shot.said_by])
     return sequences(shots, template)
 
 
@@ -52,9 +51,10 @@ def _yaml(path: Path) -> Path | None:
     """A YAML file that names classes and where images are."""
     files = sorted([*path.glob("*.yaml"), *path.glob("*.yml")]) if path.is_dir() else [path]
     for file in files:
-        if file.suffix in (".yaml", ".yml") and (not path.is_dir() or b"names" in file.read_bytes()[:65536]):
-            value = read_yaml(file)
-            if "names" in value and any(value.get(key) for key in SPLIT_NAMES):
+        if file.suffix in (".yaml", ".yml"):
+            with file.open("rb") as opened:
+                head = opened.read(1 << 16)
+            if re.search(rb"(?m)^names\s*:", head) and re.search(rb"(?m)^(train|val)\w*\s*:|^test\s*:", head):
                 return file
     return None
 
@@ -130,11 +130,16 @@ def _text_of(image: Path, place: Path, folder: Path) -> Path:
     return folder.joinpath(*parts).with_suffix(".txt")
 
 
-def _check_texts(used: set[Path]) -> None:
-    """Raises InputError at a text in a folder of labels that is no image's, since then another image may lack its own."""
-    for place in sorted({text.parent for text in used if "labels" in text.parts}):
+def _check_texts(used: list[Path]) -> None:
+    """Raises InputError where no image has a text, and at a text in a folder of labels that is no image's: another may lack its own."""
+    if not any(text.is_file() for text in used):
+        raise InputError(
+            f"{used[0].parent}: none of {len(used)} images has a text here ({used[0].name}); add the labels"
+        )
+    known = set(used)
+    for place in sorted({text.parent for text in known if "labels" in text.parts}):
         for text in sorted(place.glob("*.txt")):
-            if text not in used and text.name != "classes.txt":
+            if text not in known and text.name != "classes.txt":
                 raise InputError(
                     f"{text}: there is no image of that name; add it, take the text out or correct the names"
                 )
@@ -142,8 +147,10 @@ def _check_texts(used: set[Path]) -> None:
 
 def _read(path: Path, names: dict[int, str], shape: tuple[int, int]) -> Reading:
     """Boxes of one image; the name of a class without one is its number."""
+    if not path.is_file():
+        return Reading([], ("no text, taken as a frame without targets",))
     labels = []
-    for row, line in enumerate(read_lines(path) if path.is_file() else [], 1):
+    for row, line in enumerate(read_lines(path), 1):
         if not (words := line.split()):
             continue
         if len(words) != 5:
