@@ -81,12 +81,13 @@ def kind_in(name: str) -> str:
 
 @dataclass(frozen=True)
 class Opened:
-    """A log whose digest and signature are right. text: its description; device_key: whose signature it bears, or None."""
+    """A log whose digest and signature are right. text: its description; device_key: whose signature it bears, or None; members: names."""
 
     path: Path
     digest: str
     text: bytes
     device_key: str | None
+    members: Collection[str]
     _zip: zipfile.ZipFile
 
     @property
@@ -124,7 +125,7 @@ def open_log(path: Path, name: str, others: Collection[str]) -> Iterator[Opened]
             raise InputError(f"{path}: holds other files than a field log does")
         text = _member(path, members, name, MOST_JSON)
         key = _signed_by(path, members, text) if SIGNATURE in names else None
-        yield Opened(path, digest, text, key, members)
+        yield Opened(path, digest, text, key, names, members)
 
 
 def parse(path: Path, text: bytes) -> dict[str, Any]:

@@ -135,6 +135,8 @@ def _described(opened: Opened, wanted: str, check: Callable[[dict[str, Any]], No
     value = parse(opened.path, opened.text)
     _checked(str(opened.path), lambda d: checks.check_format(d, wanted), value)
     _checked(str(opened.path), check, value)
+    if (WHOLE in opened.members) != (value.get("whole_frame") is not None):
+        raise InputError(f"{opened.path}: holds another {WHOLE} than its description says")
     if value.get("device_key") != opened.device_key:
         raise InputError(f"{opened.path}: its signature is missing, or not by the key that it names")
     named = kind_in(opened.path.name)
