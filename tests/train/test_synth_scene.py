@@ -47,7 +47,7 @@ def test_hard_edges_are_narrower_than_soft_ones():
     between = {}
     for edges in ("soft", "hard"):
         textures = clouds(4, (128, 128), edges, (128, 128), np.random.default_rng(3))
-        opacity = np.stack([t.window(0, 0, (128, 128))[0] for t in textures])
+        opacity = np.stack([t.window(0, 0, (128, 128), (1.0, 1.0))[0] for t in textures])
         between[edges] = np.mean((opacity > 0.1) & (opacity < 0.9))
         assert np.mean(opacity > 0.9) > 0.1
     assert between["hard"] < 0.8 * between["soft"]

@@ -18,7 +18,6 @@ from irdim.differencing import STACK, InputSpec, noise_scale, planes, whole_pixe
 from irdim.errors import InputError
 from irdim.patches import BOXES, SPLITS, TABLE
 from irdim.sources import Frame
-from irdim_train.crop import MARGIN
 from irdim_train.patch_writer import patch_writer
 from irdim_train.synth.label_errors import plant_errors
 from irdim_train.synth.ledger import write_ledger
@@ -34,6 +33,7 @@ from irdim_train.synth.write import SIDE, TEXTURES, check_space
 SCENE = 32  # windows of a scene
 SHARED = 256  # scenes that share a set of cloud textures
 BATCH = 8  # scenes that a process makes at a time
+MARGIN = 2.0  # px; a target's centre lies at least this far inside its patch
 POOLED = 40_000  # pixels over which a noise scale is estimated, at least
 WORTH_A_PROCESS = 4 * SCENE * BATCH  # stacks
 SECOND = 0.15  # share of patches with a target that get another one, where several are asked for

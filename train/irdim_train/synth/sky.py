@@ -74,16 +74,16 @@ class Sky:
         """(h, w) float32 counts. shift: (dy, dx) px, how far the sky has moved in the frame since frame 0."""
         top, left = window.top - float(shift[0]), window.left - float(shift[1])
         shape = (window.height, window.width)
-        image = np.empty(shape, np.float32)
-        image[:] = self._clear(top + 0.5 + np.arange(window.height))[:, None]
+        image = np.empty(shape, np.float32)  # over the pedestal, until the ground comes in
+        image[:] = self._clear(top + 0.5 + np.arange(window.height))[:, None] - self.pedestal
         for layer in self._layers:
-            opacity, glow = layer.texture.window(*layer.place(frame, top, left), shape)
-            opacity *= np.float32(layer.opaque)
-            glow *= np.float32(layer.opaque * layer.level)
-            image -= (image - np.float32(self.pedestal)) * opacity
+            gains = (layer.opaque, layer.opaque * layer.level)
+            opacity, glow = layer.texture.window(*layer.place(frame, top, left), shape, gains)
+            image *= np.subtract(1, opacity, out=opacity)
             image += glow
         if self._options.glint:
             image += self._glow(top, left, shape)
+        image += np.float32(self.pedestal)
         return image if self._ground is None else self._ground.cover(image, top, left)
 
     def clear_mean(self) -> float:

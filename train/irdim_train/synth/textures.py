@@ -39,8 +39,10 @@ class Texture:
         self.shape = maps.shape[1:]
         self._maps = np.pad(maps, ((0, 0), *((0, n + TAPS) for n in reach)), mode="wrap")
 
-    def window(self, top: float, left: float, shape: tuple[int, ...]) -> list[np.ndarray]:
-        """C images (h, w) float32: rows top, top + 1, ..., columns left, left + 1, ..., both any real number of px."""
+    def window(
+        self, top: float, left: float, shape: tuple[int, ...], gains: tuple[float, ...] = (1.0,)
+    ) -> list[np.ndarray]:
+        """C images (h, w) float32, each times its gain: rows top, top + 1, ..., columns left, left + 1, ..., both any real number of px."""
         places, taps = [], []
         for start, length, period in zip((top, left), shape, self.shape, strict=True):
             whole = int(np.floor(start))
@@ -48,8 +50,8 @@ class Texture:
             places.append(slice(first, first + length + TAPS - 1))
             taps.append(_sinc(round(start - whole, 6)))
         return [
-            cv2.sepFilter2D(block, -1, taps[1], taps[0], anchor=(0, 0))[: shape[0], : shape[1]]
-            for block in self._maps[:, places[0], places[1]]
+            cv2.sepFilter2D(block, -1, taps[1], taps[0] * np.float32(gain), anchor=(0, 0))[: shape[0], : shape[1]]
+            for block, gain in zip(self._maps[:, places[0], places[1]], gains, strict=True)
         ]
 
     def at(self, top: float, left: float) -> np.ndarray:

@@ -35,7 +35,7 @@ def in_order(function: Callable[[T], R], tasks: Iterable[T], workers: int) -> It
                 waiting.extend(pool.submit(function, t) for t in itertools.islice(tasks, 1))
                 yield result
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _begin() -> None:
