@@ -11,6 +11,7 @@ from irdim.boxes import CLASSES, Detection
 
 CHANNELS = 5 + len(CLASSES)
 X, Y, W, H, CONFIDENCE, FIRST_CLASS = range(6)
+STRIDE = 8  # px a cell, of every backbone
 OFFSET = (-0.5, 1.5)
 APART = 4.0  # px; of two detections nearer than this the stronger stays
 MOST = 200  # detections kept a frame

@@ -3,10 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from irdim.grid import CHANNELS, CONFIDENCE
+from irdim.grid import CHANNELS, CONFIDENCE, STRIDE
 from irdim_train.backbones import build_backbone
 
-STRIDE = 8
 PRIOR = 0.01  # confidence that an untrained network states everywhere, so that the first steps are calm
 
 
