@@ -73,7 +73,9 @@ def test_kills_at_random_moments_lose_and_double_nothing(tmp_path: Path) -> None
     for attempt in range(9):
         process = start(source, out)
         if attempt < 2:  # while the process starts and the data set is made
-            time.sleep(draw.uniform(0.5, 1.1) * start_up)
+            end = time.monotonic() + draw.uniform(0.5, 1.1) * start_up
+            while time.monotonic() < end and not (out / "dataset.sqlite").exists():
+                time.sleep(0.0005)
         else:  # while frames are written, renamed and recorded, or the next ones are begun
             while process.poll() is None and not list(out.glob("frames/.*.tmp")):
                 time.sleep(0.0005)

@@ -2,6 +2,7 @@
 
 from irdim_train.importing.found import Found, Options
 from irdim_train.importing.layouts import FORMATS, find_sequences
-from irdim_train.importing.run import Import, Result, import_sequences, plan_import
+from irdim_train.importing.plan import Import, plan_import
+from irdim_train.importing.run import Result, import_sequences
 
 __all__ = ["FORMATS", "Found", "Import", "Options", "Result", "find_sequences", "import_sequences", "plan_import"]

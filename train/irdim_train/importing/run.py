@@ -15,50 +15,9 @@ from irdim.dataset import Sequence as Stored
 from irdim.dataset.schema import FILE
 from irdim.errors import InputError
 from irdim.sources import Frame, FrameSource
-from irdim.sources.video import Video
-from irdim_train.importing.found import Found, Options
-from irdim_train.importing.labels import Label, classes_of
-from irdim_train.importing.layouts import find_sequences
-from irdim_train.importing.masks import STILLS
-from irdim_train.importing.recordings import WHY
-from irdim_train.importing.splits import check_groups, group_of, split_by_globs, split_by_hash
-
-
-@dataclass(frozen=True)
-class Import:
-    """What is to be imported: checked as far as it can be without reading all frames."""
-
-    found: list[Found]
-    labels: dict[str, list[Label]]
-    sources: dict[str, FrameSource]
-    classes: dict[str, str]
-    groups: dict[str, str]
-    step: int = 1
-    notes: tuple[str, ...] = ()
-
-    @property
-    def frames(self) -> int:
-        """How many frames will be read, as far as the sequences say."""
-        return sum(source.length or 0 for source in self.sources.values())
-
-    def layouts(self) -> list[dict[str, Any]]:
-        """Which layouts were recognised, with the origin of their boxes and the number of sequences."""
-        kinds = Counter((f.layout, f.origin) for f in self.found)
-        return [{"layout": k, "origin": o, "sequences": kinds[k, o]} for k, o in sorted(kinds, key=str)]
-
-    def recognised(self) -> list[str]:
-        """A line for each layout: how many sequences, what it was recognised by, where its pixels begin, and the splits that it gives."""
-        lines = []
-        for (layout, why, origin), times in Counter((f.layout, f.why, f.origin) for f in self.found).items():
-            given = Counter(
-                f.splits[0] for f in self.found if (f.layout, f.why) == (layout, why) and len(f.splits) == 1
-            )
-            line = f"{layout}: {times} {why}" if layout in WHY else f"{layout}: {why}; {times} sequences"
-            line += "" if origin is None else f", boxes {origin}-based"
-            lines.append(
-                line + (f"; its splits: {', '.join(f'{s} {n}' for s, n in sorted(given.items()))}" if given else "")
-            )
-        return lines
+from irdim_train.importing.labels import Label
+from irdim_train.importing.plan import Import
+from irdim_train.importing.splits import check_groups, split_by_globs, split_by_hash
 
 
 @dataclass
@@ -71,41 +30,6 @@ class Result:
     added: list[str] = field(default_factory=list)
     there: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-
-
-def plan_import(
-    paths: Sequence[Path],
-    *,
-    layout: str = "auto",
-    origin: int | None = None,
-    options: Options | None = None,
-    classes: Mapping[str, str] | None = None,
-    group: str | None = None,
-    interval: float | None = None,
-    step: int = 1,
-    progress: Callable[[str, int], None] = lambda name, of: None,
-) -> Import:
-    """Find the sequences, open them and read their labels. Raises InputError at whatever is wrong; nothing is written.
-
-    `progress` is called with the name of each sequence and the number of them all.
-    """
-    if step < 1:
-        raise InputError(f"--step {step}: 1 keeps every frame, 2 every second one")
-    found = find_sequences(paths, layout, origin, options)
-    groups = {f.name: group_of(f.name, group) for f in found}
-    sources, labels, notes = {}, {}, []
-    for one in found:
-        progress(one.name, len(found))
-        source = one.open(interval)
-        reading = one.read(source)
-        exact = None if isinstance(source, Video) else source.length
-        sources[one.name], labels[one.name] = source, [label.within(source.shape) for label in reading.labels]
-        for label in labels[one.name]:
-            label.check(source.shape, exact)
-        notes += [f"{one.name}: {note}" for note in reading.notes]
-    if any(one.layout == STILLS for one in found):
-        notes.append("single images have no older frames: nothing can be trained on their differences")
-    return Import(found, labels, sources, _classes(found, labels, classes or {}), groups, step, tuple(notes))
 
 
 def import_sequences(
@@ -194,20 +118,6 @@ class _Checked:
                 yield Frame(index, frame.time if self.interval else float(index), frame.pixels)
         for label in self.labels:
             label.check(self.shape, count)
-
-
-def _classes(found: Sequence[Found], labels: Mapping[str, Sequence[Label]], given: Mapping[str, str]) -> dict[str, str]:
-    """Class of each name, that of our own layouts and that of others by their rules."""
-    names: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
-    for one in found:
-        names[one.layout in WHY].update(label.box.label for label in labels[one.name])
-    everything = names[True] + names[False]
-    classes_of(everything, given)  # names the options that are wrong
-    return {
-        name: label
-        for own in (True, False)
-        for name, label in classes_of(names[own], {n: c for n, c in given.items() if n in names[own]}, own).items()
-    }
 
 
 def _wished(plan: Import, val: Sequence[str], test: Sequence[str]) -> dict[str, str] | None:
