@@ -66,3 +66,13 @@ class History:
                 if older is not None:
                     shifts[k] = estimate_shift(older, newest)
         return shifts
+
+
+def with_full_history(times: np.ndarray, spec: InputSpec, interval: float | None) -> np.ndarray:
+    """(T,) bool: the frames of one size, at `times` (T,), that History gives a stack for."""
+    index = np.arange(len(times))
+    begins = np.zeros(len(times), bool)  # after a gap
+    if interval:
+        waited = np.diff(times)
+        begins[1:] = ~((waited > 0) & (waited <= GAP * interval))
+    return index - np.maximum.accumulate(np.where(begins, index, 0)) >= spec.history - 1

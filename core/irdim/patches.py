@@ -168,11 +168,19 @@ def read_tables(path: Path, description: dict[str, Any]) -> tuple[np.ndarray, np
 
 
 def live(table: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The last row of each stack, unless it retires it, in the order of the stacks, and the boxes of those, renumbered."""
+    """The patches that count, in the order of the stacks, and their boxes: of each stack the last row, unless that retires it."""
+    table, boxes = last_rows(table, boxes)
+    return _chosen(np.flatnonzero(table["live"]), table, boxes)
+
+
+def last_rows(table: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The last row of each stack, retired ones too, in the order of the stacks; their boxes, renumbered and sorted by `patch`."""
     last = np.full(int(table["stack"].max(initial=-1)) + 1, -1)
     last[table["stack"]] = np.arange(len(table))  # of an index that is there twice, the last value stays
-    rows = last[last >= 0]
-    rows = rows[table["live"][rows] > 0]
+    return _chosen(last[last >= 0], table, boxes)
+
+
+def _chosen(rows: np.ndarray, table: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     number = np.full(len(table), -1, np.int32)
     number[rows] = np.arange(len(rows))
     boxes = boxes[number[boxes["patch"]] >= 0]

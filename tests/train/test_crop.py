@@ -168,6 +168,6 @@ def test_what_a_kill_left_is_put_back_or_removed(small_data, tmp_path):
         with pytest.raises(InputError, match="multiple of 8"):
             crop(data, tmp_path / "p", size=20, frame_step=1, register=False)
         with pytest.raises(InputError, match="smaller than a patch"):
-            crop(data, tmp_path / "p", size=512, frame_step=1, register=False)
+            crop(data, tmp_path / "p", size=512, frame_step=1, register=False, fresh=True)
     assert [path.name for path in tmp_path.iterdir()] == ["p"]
     assert len(Patches.open(tmp_path / "p").table)

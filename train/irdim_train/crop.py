@@ -1,22 +1,50 @@
-"""Cut stacks around targets, and as many of background, out of a data set's sequences (the paper's small-sized images)."""
+"""Cut stacks around targets, and of background, out of a data set's sequences (the paper's small-sized images), again as it grows.
 
-from collections.abc import Callable
+The labels and the seed say which patches there should be. What the patch file has of them is kept, what it lacks is cut, what should no longer be there is
+retired, and where only labels changed the stack gets new ones.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from irdim.boxes import IGNORE, LABELS, TARGET
+from irdim.boxes import LABELS, TARGET
 from irdim.dataset import Dataset, LabelledBox, Sequence
 from irdim.differencing import InputSpec, move_whole, noise_scale, planes, whole_pixels
 from irdim.errors import InputError
-from irdim.history import History, Stack
-from irdim.patches import BOXES, SPLITS, TABLE
+from irdim.grid import STRIDE
+from irdim.history import History, Stack, with_full_history
+from irdim.patches import BOXES, DESCRIPTION, SPLITS, TABLE, read_description
 from irdim.sources import Frame
-from irdim_train.patch_writer import patch_writer
+from irdim_train.patch_index import PatchIndex
+from irdim_train.patch_writer import PatchWriter, patch_appender, patch_writer
+from irdim_train.places import Mix, Place, around_targets, belongs, of_background
+from irdim_train.staging import tidy
 
-APART = 8  # px; a background patch keeps this far from targets
-MARGIN = 2.0  # px; a target's centre lies at least this far inside its patch
+MOST_BACKGROUND = 100.0  # patches per target patch
+
+
+@dataclass
+class Change:
+    """What a crop did to a patch file, in patches: cut anew, given other labels, retired, left as they were."""
+
+    added: int = 0
+    relabelled: int = 0
+    retired: int = 0
+    kept: int = 0
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A frame and the patches that it should give, each with its boxes as rows of BOXES, by (top, left)."""
+
+    frame: int
+    patches: dict[tuple[int, int], tuple[Place, np.ndarray]]
 
 
 def crop(
@@ -27,83 +55,185 @@ def crop(
     frame_step: int,
     register: bool,
     background: float = 1.0,
+    hard_background: float = 0.0,
     seed: int = 0,
+    fresh: bool = False,
     progress: Callable[[Sequence], None] = lambda sequence: None,
 ) -> dict[str, Any]:
-    """Write the patch file `out` from the train and val sequences.
+    """Bring the patch file `out` up to the train and val sequences and their labels; write it, whole or not at all, where there is none.
 
     size: side of a patch, px, a multiple of 8; background: background patches per target patch (on average, and at least one a
-    sequence); a sequence without targets gives one a frame. Each target gives one patch a frame, at a random place in it.
-    Returns the description that is also in patches.json. Raises InputError on an empty data set or frames smaller than a patch.
+    sequence unless it is 0); a sequence without targets gives one a frame, or `background` where that is less. Each target gives one patch a
+    frame, at a random place in it. hard_background: the share of background patches drawn with a probability that rises with the structure
+    in them; fresh: replace what is there. Returns the description that is also in patches.json, and what changed (the fields of Change).
+    Raises InputError on an empty data set, frames smaller than a patch, and an `out` of other options.
     """
-    if size < 16 or size % 8:
-        raise InputError(f"patch size {size}: must be a multiple of 8 (the grid's stride), 16 or more")
+    spec, mix = InputSpec("difference", frame_step, register), Mix(background, hard_background)
+    _check_options(size, mix)
     data.check_splits()
     sequences = [s for split in SPLITS for s in data.sequences(split)]
     if not sequences:
         raise InputError(f"{data.path}: no train or val sequences; import some with irdim-train import")
-    spec = InputSpec("difference", frame_step, register)
-    dtype = np.result_type(*(np.dtype(s.dtype) for s in sequences))
     facts = {
         "frame_step": frame_step,
         "register": register,
         "data": str(data.path.resolve()),
         "iteration": data.current_iteration(),
         "seed": seed,
+        **asdict(mix),
     }
-    with patch_writer(out, size=size, dtype=dtype, facts=facts) as writer:
+    dtype = np.result_type(*(np.dtype(s.dtype) for s in sequences))
+    change = Change()
+    with _open(out, size, dtype, facts, fresh) as writer:
+        there = PatchIndex.of(*writer.before)
         for sequence in sequences:
-            if min(sequence.height, sequence.width) < size:
-                raise InputError(
-                    f"sequence {sequence.name}: frames of {sequence.width}x{sequence.height} are smaller than a patch of {size}; "
-                    "choose a smaller --size"
-                )
+            _check_sequence(sequence, size, writer)
             progress(sequence)
-            for row, stack, inside in _cuts(data, sequence, spec, size, background, seed):
-                writer.add(row, stack[None].astype(dtype), _box_rows(inside, 0))
-        if not writer.count:
+            wanted = _wanted(data, sequence, spec, size, mix, seed)
+            missing = _reuse(writer, there, sequence, wanted, change)
+            for rows, stacks, boxes in _cuts(data, sequence, spec, size, missing):
+                writer.add(rows, stacks.astype(writer.dtype), boxes)
+                change.added += len(rows)
+        gone = ~np.isin(there.table["sequence"], [s.id for s in sequences])
+        _retire(writer, there, np.flatnonzero(gone), change)
+        if not change.added + change.relabelled + change.kept:
             raise InputError(
                 f"{data.path}: no frame has {spec.history} frames of history; choose a smaller --frame-step"
             )
-    return writer.description
+        if writer.changed:
+            writer.description["changes"] = [
+                *writer.description.get("changes", []),
+                {"iteration": facts["iteration"], **asdict(change)},
+            ]
+    return {**writer.description, **asdict(change)}
 
 
-def _cuts(data: Dataset, sequence: Sequence, spec: InputSpec, size: int, background: float, seed: int):  # type: ignore[no-untyped-def]
-    """Yield (table row, stack (4, S, S), boxes in patch coordinates) for one sequence."""
-    rng = np.random.default_rng([seed, sequence.id])
-    frames, times, labels = data.frames(sequence), data.times(sequence), data.boxes(sequence)
-    has_targets = any(b.label == TARGET for bs in labels.values() for b in bs)
-    history = History(spec, sequence.interval)
-    owed = 1.0 if has_targets else 0.0
-    for index in range(sequence.length):
-        stack = history.push(Frame(index, float(times[index]), frames[index]))
-        if isinstance(stack, str):
-            continue
-        here = labels.get(index, [])
-        targets = [b for b in here if b.label == TARGET]
-        places = [_around(b, size, sequence, rng) for b in targets]
-        owed += background * len(targets) if has_targets else 1.0
-        while owed >= 1:
-            owed -= 1
-            place = _away_from(here, size, sequence, rng)
-            if place is not None:
-                places.append(place)
-        if not places:
-            continue
-        row = _frame_row(sequence, index, stack, spec)
+def _check_options(size: int, mix: Mix) -> None:
+    if size < 16 or size % STRIDE:
+        raise InputError(f"patch size {size}: must be a multiple of {STRIDE} (the grid's stride), 16 or more")
+    if not 0 <= mix.background <= MOST_BACKGROUND:  # NaN is refused too
+        raise InputError(f"--background {mix.background:g}: must be 0 to {MOST_BACKGROUND:g} patches per target patch")
+    if not 0 <= mix.hard <= 1:
+        raise InputError(f"--hard-background {mix.hard:g}: must be a share, 0 to 1")
+
+
+def _check_sequence(sequence: Sequence, size: int, writer: PatchWriter) -> None:
+    if min(sequence.height, sequence.width) < size:
+        raise InputError(
+            f"sequence {sequence.name}: frames of {sequence.width}x{sequence.height} are smaller than a patch of {size}; "
+            "choose a smaller --size"
+        )
+    if not np.can_cast(sequence.dtype, writer.dtype):
+        raise InputError(
+            f"sequence {sequence.name}: {sequence.dtype}, but the patch file holds {writer.dtype}; crop with --fresh"
+        )
+
+
+def _open(
+    out: Path, size: int, dtype: np.dtype, facts: dict[str, Any], fresh: bool
+) -> AbstractContextManager[PatchWriter]:
+    """A writer of a new patch file, or one that goes on with the one of the same options that is there."""
+    tidy(out)
+    if fresh or not (out / DESCRIPTION).is_file():
+        return patch_writer(out, size=size, dtype=dtype, facts=facts)
+    there = read_description(out)
+    for name, asked in {"size": size, **facts}.items():
+        if name != "iteration" and there.get(name) != asked:
+            raise InputError(
+                f"{out}: was cropped with {name.replace('_', '-')} {there.get(name)}, not {asked}; choose another --out, or replace it with --fresh"
+            )
+    return patch_appender(out, iteration=facts["iteration"])
+
+
+def _wanted(data: Dataset, sequence: Sequence, spec: InputSpec, size: int, mix: Mix, seed: int) -> list[Wanted]:
+    """All patches that a sequence should give, as its labels are now."""
+    labels, shape = data.boxes(sequence), (sequence.height, sequence.width)
+    full = np.flatnonzero(with_full_history(data.times(sequence), spec, sequence.interval)).tolist()
+    has_targets = any(b.label == TARGET for boxes in labels.values() for b in boxes)
+    found = []
+    for frame in full:
+        boxes, key = labels.get(frame, []), (seed, sequence.id, frame)
+        places = around_targets(boxes, shape, size, key)
+        expected = mix.background * len(places) if has_targets else min(mix.background, 1.0)
+        if has_targets and mix.background and frame == full[0]:
+            expected += 1
+        places += of_background(boxes, shape, size, key, expected, mix.hard, partial(_frame, data, sequence, frame))
+        if places:
+            patches = {(p.top, p.left): (p, _box_rows(boxes, p, size)) for p in reversed(places)}  # the first counts
+            found.append(Wanted(frame, patches))
+    return found
+
+
+def _frame(data: Dataset, sequence: Sequence, frame: int) -> np.ndarray:
+    """(H, W), a copy: a map that is kept would make all frames that were read part of this process's memory."""
+    return np.array(data.frames(sequence)[frame])
+
+
+def _box_rows(boxes: list[LabelledBox], place: Place, size: int) -> np.ndarray:
+    inside = [b for b in boxes if belongs(b, place.top, place.left, size)]
+    rows = np.zeros(len(inside), BOXES)
+    for row, b in zip(rows, inside, strict=True):
+        row["x"], row["y"], row["w"], row["h"] = b.x - place.left, b.y - place.top, b.w, b.h
+        row["label"], row["box"] = LABELS.index(b.label), b.id
+    return rows
+
+
+def _reuse(
+    writer: PatchWriter, there: PatchIndex, sequence: Sequence, wanted: list[Wanted], change: Change
+) -> list[Wanted]:
+    """Settle what needs no pixels. Returns what does."""
+    found = there.rows(sequence.id)
+    missing = []
+    for at in wanted:
+        lacking = {}
+        for corner, (place, boxes) in at.patches.items():
+            row = found.pop((at.frame, *corner), None)
+            if row is None:
+                lacking[corner] = (place, boxes)
+                continue
+            now = there.table[row : row + 1].copy()
+            now["split"], now["hard"] = SPLITS.index(sequence.split), place.hard
+            if now["live"] and now == there.table[row] and there.boxes_of(row).tobytes() == boxes.tobytes():
+                change.kept += 1
+            else:
+                writer.put(now, boxes)
+                change.relabelled += 1
+        if lacking:
+            missing.append(Wanted(at.frame, lacking))
+    _retire(writer, there, np.array(list(found.values()), int), change)
+    return missing
+
+
+def _retire(writer: PatchWriter, there: PatchIndex, rows: np.ndarray, change: Change) -> None:
+    rows = rows[there.table["live"][rows] > 0]
+    writer.put(there.table[rows], np.zeros(0, BOXES), alive=False)
+    change.retired += len(rows)
+
+
+def _cuts(
+    data: Dataset, sequence: Sequence, spec: InputSpec, size: int, wanted: list[Wanted]
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The patches of each frame: (n,) TABLE, (n, 4, S, S), and BOXES whose `patch` counts them. Frames that no stack needs are not read."""
+    times = data.times(sequence)
+    history, reached = History(spec, sequence.interval), 0
+    for at in wanted:
+        begin = max(reached, at.frame - spec.history + 1)
+        if begin > reached:
+            history.reset()
+        for index in range(begin, at.frame + 1):
+            stack = history.push(Frame(index, float(times[index]), _frame(data, sequence, index)))
+        reached = at.frame + 1
+        assert isinstance(stack, Stack), f"{sequence.name}, frame {at.frame}: {stack}"
         whole = [(0, 0)] + [(whole_pixels(dy), whole_pixels(dx)) for dy, dx in stack.shifts]
         aligned = np.stack([move_whole(f, *by, stack.frames[0]) for f, by in zip(stack.frames, whole, strict=True)])
-        for top, left in places:
-            cut = row.copy()
-            cut["top"], cut["left"] = top, left
-            inside = [(b, b.x - left, b.y - top) for b in here if _belongs(b, top, left, size)]
-            yield cut, aligned[:, top : top + size, left : left + size], inside
-
-
-def _belongs(box: LabelledBox, top: int, left: int, size: int) -> bool:
-    """A target belongs to the patches that hold its centre, a region to ignore to all that it reaches into."""
-    reach_x, reach_y = (box.w / 2, box.h / 2) if box.label == IGNORE else (0.0, 0.0)
-    return -reach_x <= box.x - left < size + reach_x and -reach_y <= box.y - top < size + reach_y
+        rows = np.repeat(_frame_row(sequence, at.frame, stack, spec), len(at.patches))
+        boxes = []
+        for i, (place, inside) in enumerate(at.patches.values()):
+            rows["top"][i], rows["left"][i], rows["hard"][i] = place.top, place.left, place.hard
+            inside["patch"] = i
+            boxes.append(inside)
+        cut = [aligned[:, top : top + size, left : left + size] for top, left in at.patches]
+        yield rows, np.stack(cut), np.concatenate(boxes)
 
 
 def _frame_row(sequence: Sequence, index: int, stack: Stack, spec: InputSpec) -> np.ndarray:
@@ -115,37 +245,3 @@ def _frame_row(sequence: Sequence, index: int, stack: Stack, spec: InputSpec) ->
         as_kind = InputSpec(kind, spec.frame_step, spec.register)
         row[name] = noise_scale(planes(stack.frames, as_kind, stack.shifts), as_kind)
     return row
-
-
-def _around(box: LabelledBox, size: int, sequence: Sequence, rng: np.random.Generator) -> tuple[int, int]:
-    """Top and left of a patch that holds the box's centre at a random place."""
-
-    def along(centre: float, length: int) -> int:
-        low = max(0, int(np.ceil(centre + MARGIN - size)))
-        high = min(length - size, int(np.floor(centre - MARGIN)))
-        return int(rng.integers(low, high + 1)) if low <= high else int(np.clip(low, 0, length - size))
-
-    return along(box.y, sequence.height), along(box.x, sequence.width)
-
-
-def _away_from(
-    boxes: list[LabelledBox], size: int, sequence: Sequence, rng: np.random.Generator
-) -> tuple[int, int] | None:
-    """Top and left of a patch without a target in or near it and clear of what is to be ignored, or None where ten tries find none."""
-    for _ in range(10):
-        top = int(rng.integers(0, sequence.height - size + 1))
-        left = int(rng.integers(0, sequence.width - size + 1))
-        near = any(
-            _belongs(b, top - APART, left - APART, size + 2 * APART) for b in boxes if b.label in (TARGET, IGNORE)
-        )
-        if not near:
-            return top, left
-    return None
-
-
-def _box_rows(inside: list[tuple[LabelledBox, float, float]], patch: int) -> np.ndarray:
-    rows = np.zeros(len(inside), BOXES)
-    for row, (b, x, y) in zip(rows, inside, strict=True):
-        row["patch"], row["x"], row["y"], row["w"], row["h"] = patch, x, y, b.w, b.h
-        row["label"], row["box"] = LABELS.index(b.label), b.id
-    return rows

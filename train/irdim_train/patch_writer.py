@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from irdim.boxes import LABELS, TARGET
+from irdim.boxes import IGNORE, LABELS, TARGET
 from irdim.differencing import STACK
 from irdim.errors import InputError
 from irdim.files import write_json
+from irdim.grid import STRIDE
 from irdim.npy import GrowingArray, read_layout
 from irdim.patches import (
     BOXES,
@@ -29,16 +30,26 @@ from irdim.patches import (
     read_description,
     read_tables,
 )
+from irdim_train.assignment import NOWHERE, assign_cells
 from irdim_train.staging import staged_folder
 
 
 class PatchWriter:
-    """Appends to the three arrays of a patch file. description: what patches.json says, once the writer has ended well."""
+    """Appends to the three arrays of a patch file. folder: where they lie, and other files may; before: all rows of TABLE and BOXES that were
+    there; dtype: of the stacks; description: what patches.json says, once the writer has ended well."""
 
-    def __init__(self, folder: Path, arrays: Mapping[str, GrowingArray], description: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        arrays: Mapping[str, GrowingArray],
+        description: dict[str, Any],
+        before: tuple[np.ndarray, np.ndarray],
+    ) -> None:
         """Use `patch_writer` or `patch_appender`."""
-        self.folder, self.description = folder, description
+        self.folder, self.description, self.before = folder, description, before
         self._stacks, self._table, self._boxes = arrays["stacks"], arrays["table"], arrays["boxes"]
+        self.dtype = self._stacks.dtype
+        self._began = (self._stacks.count, self._table.count, self._boxes.count)
         self._digests = {name: hashlib.sha256() for name in arrays}
 
     def add(self, rows: np.ndarray, stacks: np.ndarray, boxes: np.ndarray) -> None:
@@ -70,6 +81,11 @@ class PatchWriter:
         """Stacks so far."""
         return self._stacks.count
 
+    @property
+    def changed(self) -> bool:
+        """Whether anything was written."""
+        return self._began != (self._stacks.count, self._table.count, self._boxes.count)
+
     def _append(self, name: str, array: GrowingArray, rows: np.ndarray) -> None:
         self._digests[name].update(array.append(rows).data)
 
@@ -81,7 +97,7 @@ class PatchWriter:
         self.description["rows"] = {name: array.count for name, array in arrays.items()}
         chain = [self.description.get("digest", ""), *(d.hexdigest() for d in self._digests.values())]
         self.description["digest"] = hashlib.sha256("".join(chain).encode()).hexdigest()
-        self.description |= _counts(*live(*read_tables(self.folder, self.description)))
+        self.description |= _counts(*live(*read_tables(self.folder, self.description)), self.description["size"])
         write_json(self.folder / DESCRIPTION, self.description)
 
 
@@ -89,8 +105,8 @@ class PatchWriter:
 def patch_writer(out: Path, *, size: int, dtype: np.dtype, facts: Mapping[str, Any]) -> Iterator[PatchWriter]:
     """Write a new patch file `out`, whole or not at all, in place of one that is there.
 
-    facts: what patches.json says besides: `frame_step`, `register`, `data` (folder), `iteration`, `seed`, ... More files may be put into the
-    writer's `folder`. Raises InputError where `out` is something else.
+    facts: what patches.json says besides: `frame_step`, `register`, `data` (folder), `iteration`, `seed`, ... Raises InputError where `out` is
+    something else.
     """
     description = {"format": FORMAT, "version": VERSION, "size": size, **facts}
     with staged_folder(out, DESCRIPTION, FORMAT) as folder, contextlib.ExitStack() as files:
@@ -101,7 +117,7 @@ def patch_writer(out: Path, *, size: int, dtype: np.dtype, facts: Mapping[str, A
         }
         for array in arrays.values():
             files.enter_context(array)
-        writer = PatchWriter(folder, arrays, description)
+        writer = PatchWriter(folder, arrays, description, (np.zeros(0, TABLE), np.zeros(0, BOXES)))
         yield writer
         writer._finish()
 
@@ -120,10 +136,10 @@ def patch_appender(out: Path, **facts: Any) -> Iterator[PatchWriter]:
         }
         for array in arrays.values():
             files.enter_context(array)
-        writer = PatchWriter(out, arrays, {**description, **facts})
+        writer = PatchWriter(out, arrays, {**description, **facts}, read_tables(out, description))
         try:
             yield writer
-            if {name: array.count for name, array in arrays.items()} != counts:
+            if writer.changed:
                 writer._finish()
         except BaseException:
             counts = read_description(out)["rows"]  # an interrupt may come when the new description is there already
@@ -145,7 +161,7 @@ def _held(out: Path) -> Iterator[None]:
         os.close(folder)
 
 
-def _counts(table: np.ndarray, boxes: np.ndarray) -> dict[str, int]:
+def _counts(table: np.ndarray, boxes: np.ndarray, size: int) -> dict[str, int]:
     """Of live patches."""
     with_target = np.unique(boxes["patch"][boxes["label"] == LABELS.index(TARGET)]).size
     return {
@@ -155,4 +171,13 @@ def _counts(table: np.ndarray, boxes: np.ndarray) -> dict[str, int]:
         "hard": int(np.count_nonzero(table["hard"])),
         **{split: int((table["split"] == i).sum()) for i, split in enumerate(SPLITS)},
         "sequences": int(np.unique(table["sequence"]).size),
+        **_crowding(boxes, size),
     }
+
+
+def _crowding(boxes: np.ndarray, size: int) -> dict[str, int]:
+    """How many targets share a cell of the grid with another: those that a free neighbour answers for, and those that none does."""
+    boxes = boxes[boxes["label"] != LABELS.index(IGNORE)]
+    cells, moved = assign_cells(boxes, (size // STRIDE, size // STRIDE), STRIDE)
+    target = boxes["label"] == LABELS.index(TARGET)
+    return {"moved": int((moved & target).sum()), "lost": int(((cells[:, 0] == NOWHERE) & target).sum())}

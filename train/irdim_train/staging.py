@@ -23,7 +23,7 @@ def staged_folder(out: Path, description: str, made_as: str) -> Iterator[Path]:
     replaced only where it holds just that, or nothing, and is an InputError otherwise.
     """
     out = Path(out)
-    _tidy(out)
+    tidy(out)
     if out.exists() and not _is_ours(out, description, made_as):
         raise InputError(f"{out}: is there and is no {made_as}; choose another --out")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ def _is_ours(out: Path, description: str, made_as: str) -> bool:
         return False
 
 
-def _tidy(out: Path) -> None:
+def tidy(out: Path) -> None:
     """After a kill: put back what was about to be replaced, and remove staging folders that no process holds."""
     for left in out.parent.glob(f".{glob.escape(out.name)}.????????.partial"):
         with contextlib.suppress(OSError):
