@@ -91,6 +91,20 @@ def is_public_key(text: str) -> bool:
     return isinstance(text, str) and _PUBLIC.fullmatch(text) is not None
 
 
+def read_public_key(text: str) -> str:
+    """A public key from itself, or from the file that holds it (`irdim-edge keygen` writes one). Raises InputError."""
+    if is_public_key(text):
+        return text
+    found = ""
+    with contextlib.suppress(OSError, ValueError), Path(text).open("rb") as file:
+        found = file.read(1000).decode("ascii", "replace").strip()
+    if "PRIVATE KEY" in found:
+        raise InputError(f"{text}: a private key, which stays on its device; give the public one ({text}.pub)")
+    if not is_public_key(found):
+        raise InputError(f"{text}: neither a public key (64 hex digits) nor a file that holds one")
+    return found
+
+
 def _cryptography() -> tuple[Any, Any, Any]:
     try:
         from cryptography.exceptions import InvalidSignature

@@ -3,7 +3,6 @@
 import json
 import logging
 import signal
-import sys
 import threading
 import time
 from pathlib import Path
@@ -11,16 +10,16 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Table
 
 from irdim.bundle import Bundle
 from irdim.command_line import run_command
 from irdim.errors import InputError
-from irdim.fieldlog import SUFFIX, FieldLog, read_log
 from irdim.files import atomic_file
 from irdim.remote import hide_password
-from irdim_edge import daemon
+from irdim_edge import daemon, logs
 from irdim_edge.config import check_config, commented_config, load_config, number_or_text, parse_config
+from irdim_edge.keys import keygen
 from irdim_edge.spool import Spool
 from irdim_edge.status import Summary, read_status
 from irdim_edge.upload import Uploader
@@ -188,53 +187,8 @@ def inspect(bundle: Annotated[Path, typer.Argument(help="Bundle (folder).")], as
     _print_rows(rows)
 
 
-@app.command()
-def logs(
-    path: Annotated[Path, typer.Argument(help="A field log, or a folder of them (a spool, a destination).")],
-    extract: Annotated[
-        Path | None, typer.Option(help="Folder to extract frames.npy and log.json of each into.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """List field logs and verify each; exit code 2 where one is damaged.
-
-    Example: irdim-edge logs edge-out/spool --extract looked-at
-    """
-    if not path.exists():
-        raise InputError(f"{path}: there is no such field log or folder")
-    files = sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path]
-    table = Table(Column("log", overflow="fold"), "kind", "score", "place", "frames", "source", "kB")
-    listed: list[dict[str, Any]] = []
-    wrong: list[str] = []
-    for file in files:
-        try:
-            log = read_log(file)
-        except InputError as error:
-            wrong.append(str(error))
-            continue
-        v, size = log.description["verdict"], file.stat().st_size
-        listed.append({"path": str(file), "digest": log.digest, "bytes": size, **log.description})
-        where = f"{v['x']:.1f}, {v['y']:.1f} @ {v['frame']}"
-        shape = "x".join(map(str, log.frames.shape))
-        table.add_row(
-            file.name,
-            v["kind"],
-            f"{v['score']:.3f}",
-            where,
-            shape,
-            str(log.description.get("source", "")),
-            f"{size / 1000:.0f}",
-        )
-        if extract is not None:
-            _extract(log, extract / file.stem)
-    if as_json:
-        print(json.dumps({"logs": listed, "damaged": wrong}))
-    else:
-        Console(highlight=False).print(table)
-        for text in wrong:
-            print(f"damaged: {text}", file=sys.stderr)
-    if wrong:
-        raise InputError(f"{path}: {len(wrong)} of {len(files)} field logs are damaged")
+app.command()(keygen)
+app.add_typer(logs.app, name="logs")
 
 
 def main() -> None:
@@ -268,12 +222,3 @@ def _text(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{n} {k}" for k, n in value.items()) or "0"
     return str(value)
-
-
-def _extract(log: FieldLog, folder: Path) -> None:
-    import numpy as np
-
-    with atomic_file(folder / "frames.npy") as file:
-        np.save(file, log.frames, allow_pickle=False)
-    with atomic_file(folder / "log.json", "w") as file:
-        json.dump(log.description, file, indent=1)

@@ -132,7 +132,7 @@ def test_a_tally_comes_back_as_it_was(tmp_path, signer):
         ({"inputs": {"level": {"edges": [1, 1], "counts": [0]}}}, "must rise"),
         ({"inputs": {"level": {"edges": [0, 1], "counts": [0, 1]}}}, "one edge more"),
         ({"inputs": {"level": {"edges": [0, float("inf")], "counts": [0]}}}, "must rise"),
-        ({"begin": datetime(2026, 3, 4)}, "time zone"),  # noqa: DTZ001
+        ({"begin": datetime(2026, 3, 4)}, "time zone"),
     ],
 )
 def test_a_tally_that_no_reader_would_take_is_not_written(tmp_path, change, message):
@@ -177,7 +177,7 @@ def test_a_suspect_that_no_reader_would_take_is_not_written(tmp_path):
         ({"frames": np.zeros((6, 40, 50), np.float32)}, "uint8 and uint16"),
         ({"camera_state": {"lens": object()}}, "camera_state"),
         ({"whole_frame": np.zeros((5, 5), np.uint16)}, "whole frame is not of the sensor"),
-        ({"at": datetime(2026, 3, 4)}, "time zone"),  # noqa: DTZ001
+        ({"at": datetime(2026, 3, 4)}, "time zone"),
     ):
         with pytest.raises(InputError, match=message):
             write_log(tmp_path, suspect(**change))

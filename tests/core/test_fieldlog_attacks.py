@@ -246,8 +246,8 @@ def test_a_log_of_another_key_or_of_changed_content_is_refused(tmp_path, signer)
     other = Signer.load(tmp_path / "other.key")
     with pytest.raises(InputError, match="signature is wrong"):
         read_log(forge(log, lambda d: d["verdict"].update(score=1.0)))
+    text = json.dumps({"key": signer.device_key, "signature": "00" * 64}).encode()
     with pytest.raises(InputError, match="signature is wrong"):
-        text = json.dumps({"key": signer.device_key, "signature": "00" * 64}).encode()
         read_log(forge(log, members={"signature.json": text}))
     for text in (b"", b"{}", b'{"key": 1, "signature": []}', b'{"key": "%s", "signature": "zz"}' % (b"ab" * 32)):
         with pytest.raises(InputError):
@@ -318,8 +318,10 @@ def test_whatever_a_description_says_it_is_answered_or_refused_in_one_line(tmp_p
 
 
 def _answers_or_refuses(path: Path) -> None:
+    refused = ""
     try:
         read_any(path)
     except InputError as error:
-        assert "\n" not in str(error)
-        assert len(str(error)) < 1000
+        refused = str(error)
+    assert "\n" not in refused
+    assert len(refused) < 1000

@@ -359,12 +359,15 @@ def test_the_command_line_answers(ran, small_bundle, tmp_path):
 
     assert answer("status", str(folder / "edge.toml"))["frames"] == 60
     assert answer("inspect", str(small_bundle))["digest"] == summary.bundle
-    listed = answer("logs", str(folder / "depot"), "--extract", str(tmp_path / "out"))["logs"]
-    assert len(listed) == summary.uploaded - 1
+    listed = answer("logs", "list", str(folder / "depot"))["logs"]
+    assert len(listed) == summary.uploaded
+    assert [one["kind"] for one in listed].count("tally") == 1
+    listed = [one for one in listed if one["kind"] != "tally"]
+    assert len(answer("logs", "extract", str(folder / "depot"), str(tmp_path / "out"))["extracted"]) == summary.uploaded
     assert np.load(tmp_path / "out" / Path(listed[0]["path"]).stem / "frames.npy").shape[1:] == (96, 120)
     broken = tmp_path / Path(listed[0]["path"]).name
     broken.write_bytes(Path(listed[0]["path"]).read_bytes()[:-1])
-    done = subprocess.run([*EDGE, "logs", str(broken)], capture_output=True, text=True)
+    done = subprocess.run([*EDGE, "logs", "list", str(broken)], capture_output=True, text=True)
     assert done.returncode == 2
     assert "truncated or changed" in done.stderr
 
