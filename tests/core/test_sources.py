@@ -389,6 +389,8 @@ def test_float_images_are_refused_by_name(tmp_path: Path) -> None:
         (npy((1, 20_000, 20_000)) + bytes(1), "truncated"),
         (npy((1, 2, 2), "|O", bytes(64)), "object arrays"),
         (b"\x93NUMPY\x01\x00\xff\xff" + b"(" * 9000, "truncated"),
+        (npy((2, 2, 2)).replace(b"shape': (", b"shape': (("), "truncated"),
+        (npy((2, 2, 2)).replace(b"(2, 2, 2)", b"'a' % (1)"), "not a readable"),
     ],
 )
 def test_a_hostile_npy_is_refused_in_bounded_memory(tmp_path: Path, data: bytes, part: str) -> None:

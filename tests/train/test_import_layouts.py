@@ -1,9 +1,15 @@
 """irdim-train import: what holds in every layout of other tools."""
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 
-from samples import coco, fails, frames, import_, mot, nudt_mirsdt, stored, write, yolo
+from samples import coco, cvat, fails, frames, import_, mot, nudt_mirsdt, stored, write, yolo
+
+from irdim.errors import InputError
+from irdim_train.importing import plan_import
+
+JUNK = (b"null", b"-1", b"1e999", b"NaN", b"[]", b"{}", b'"', b"<", b"\0", b"\xff", b"../", b"\n", b":", b",", b"")
 
 
 def test_two_layouts_in_one_folder_are_asked_about(tmp_path: Path) -> None:
@@ -48,3 +54,29 @@ def test_several_layouts_and_own_recordings_lie_side_by_side(tmp_path: Path) -> 
     assert [layout["layout"] for layout in answer["layouts"]] == ["boxes-csv", "coco", "masks", "mot"]
     assert answer["classes"]["WHATEVER"] == "target"
     assert set(stored(root)) == {"Sequence1", "Sequence2", "Sequence10", "SEQ-01", "A", "B", "own"}
+
+
+def test_label_files_that_are_damaged_anyhow_end_in_one_line(tmp_path: Path) -> None:
+    made = {"coco": coco, "yolo": yolo, "nudt": nudt_mirsdt}
+    for name, make in made.items():
+        make(tmp_path / name)
+    cvat(tmp_path / "cvat", '<box label="drone" xtl="4" ytl="6" xbr="6" ybr="9"/>')
+    mot(tmp_path / "mot", "1,1,5,7,2,3,1,-1\n")
+    files = [p for p in sorted(tmp_path.rglob("*")) if p.is_file() and p.suffix != ".png"]
+    draw = random.Random(0)
+    said = []
+    for _ in range(250):
+        file = draw.choice(files)
+        whole = file.read_bytes()
+        damaged = bytearray(whole)
+        for _ in range(draw.randint(1, 3)):
+            at = draw.randrange(len(damaged) + 1)
+            damaged[at : at + draw.randint(0, 9)] = draw.choice(JUNK)
+        file.write_bytes(damaged)
+        try:
+            plan_import([tmp_path / file.relative_to(tmp_path).parts[0]])
+        except InputError as error:
+            said.append(str(error))
+        file.write_bytes(whole)
+    assert 100 < len(said) < 250
+    assert not any("\n" in line for line in said)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from irdim.errors import InputError
+from irdim.sources.arrays import READ_ERRORS, map_array
 from irdim.sources.limits import check_file_size
 
 
@@ -57,8 +58,8 @@ def check_interval(interval: float | None) -> None:
 
 def _read_npy(path: Path) -> np.ndarray:
     try:
-        times = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: a claimed size is held against the file's
-    except (ValueError, OSError, EOFError, OverflowError) as error:
+        times = map_array(path)
+    except READ_ERRORS as error:
         raise InputError(f"{path}: not a readable array of times ({_line(error)})") from None
     if not isinstance(times, np.ndarray) or times.ndim != 1 or times.dtype.kind not in "fiu":
         raise InputError(f"{path}: must be a one-dimensional array of seconds")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from irdim.errors import InputError
+from irdim.sources.arrays import READ_ERRORS, map_array
 from irdim.sources.clock import Clock, find_clock
 from irdim.sources.frame import Frame
 from irdim.sources.limits import check_frame_size
@@ -58,9 +59,8 @@ def open_stack(path: Path, name: str, interval: float | None) -> Stack:
 def map_stack(path: Path) -> np.ndarray:
     """Memory map of a .npy file. Raises InputError unless it is (T, H, W) uint8 or uint16 with at least one frame."""
     try:
-        with np.errstate(over="ignore"):  # of a claimed shape; what is mapped is held against the file's size
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError, OverflowError) as error:
+        array = map_array(path)
+    except READ_ERRORS as error:
         why = " ".join(str(error).split())
         hint = (
             "object arrays are not read"
