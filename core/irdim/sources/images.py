@@ -83,8 +83,9 @@ def open_files(files: Sequence[Path], name: str, interval: float | None) -> Imag
     """
     first = read_image(files[0])
     folder = files[0].parent
-    whole = len(files) == len(image_files(folder))
-    clock = find_clock([folder / "times.npy", folder / "times.csv"] if whole else [], interval)
+    sidecars = [path for path in (folder / "times.npy", folder / "times.csv") if path.is_file()]
+    whole = not sidecars or len(files) == len(image_files(folder))
+    clock = find_clock(sidecars if whole else [], interval)
     clock.check_length(len(files))
     notes = _numbering_notes(files)
     if any(path.suffix.lower() in _LOSSY for path in files):
