@@ -127,11 +127,11 @@ def _secrets(url: str, options: Mapping[str, Any]) -> set[str]:
 
 
 def _open_s3(url: str, options: dict[str, Any], timeout: float) -> tuple[Any, str]:
-    """One try a request, and a bounded wait for it: whoever calls tries again."""
+    """A bounded wait for each answer, and few tries: whoever calls tries again."""
     given = options.pop("config_kwargs", {})
     config = {"connect_timeout": timeout, "read_timeout": timeout, "retries": {"max_attempts": 0}, **given}
     fs, path = fsspec.core.url_to_fs(url, skip_instance_cache=True, config_kwargs=config, **options)
-    fs.retries = 1
+    fs.retries = 3  # of one request; a third of them may fail and most files still get through
     return fs, str(path)
 
 

@@ -142,7 +142,7 @@ def upload(config: ConfigFile, as_json: AsJson = False) -> None:
     uploader = Uploader(Spool(settings.spool_path, settings.spool_bounds, adds=False), destination)
     uploader.check()
     waiting = len(uploader.spool.entries())
-    done = uploader.run_until_empty()
+    done = uploader.run_until_empty(tries=3)
     state, left = uploader.state, len(uploader.spool.entries())
     if as_json:
         print(json.dumps({**vars(state), "waiting": left}))

