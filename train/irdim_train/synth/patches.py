@@ -239,10 +239,9 @@ def _spots(plan: Plan, scene: Scene, window: Window, with_target: bool) -> list[
 
 def _noise_scales(plan: Plan, stacks: np.ndarray, shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Sigma of the differences (3,) and of the high-passed frames (4,), counts, over all these stacks together."""
-    kinds = (dataclasses.replace(plan.spec, kind="difference"), dataclasses.replace(plan.spec, kind="sequence"))
-    return tuple(  # type: ignore[return-value]
-        noise_scale(np.concatenate([planes(s, kind, shifts) for s in stacks], axis=1), kind) for kind in kinds
-    )
+    difference, sequence = (dataclasses.replace(plan.spec, kind=kind) for kind in ("difference", "sequence"))
+    frames = np.concatenate([planes(stack, sequence, shifts) for stack in stacks], axis=1)
+    return noise_scale(frames[:1] - frames[1:], difference), noise_scale(frames, sequence)
 
 
 def _box_rows(boxes: dict[int, list[Box]]) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Fractal textures that are seen through windows at any sub-pixel place.
 
-A texture is periodic and behind the optics, so it holds next to nothing near the sampling limit, and eight taps of a windowed sinc move it by
+A texture is periodic and behind the optics, so it holds next to nothing near the sampling limit, and six taps of a windowed sinc move it by
 any part of a pixel without blurring it: whatever a detector sees in a difference is the scene's doing.
 """
 
@@ -16,7 +16,7 @@ SLOPES = (2.8, 3.4)  # power over spatial frequency, k ** -slope in two dimensio
 SOFT, HARD = (0.2, 1.2), (0.03, 0.15)  # width of a cloud's edge, in standard deviations of its form
 HARD_SHARE = 1 / 3  # of the clouds where edges are mixed
 STRUCTURE = 0.35  # of a cloud's radiance over it
-TAPS = 8
+TAPS = 6
 
 
 class Window(NamedTuple):
