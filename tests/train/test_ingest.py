@@ -127,7 +127,7 @@ def test_a_better_copy_leaves_the_quarantine(data, depot, tmp_path):
 
 
 def test_a_log_that_is_too_large_is_not_fetched(data, depot, monkeypatch):
-    monkeypatch.setattr("irdim_train.ingesting.MOST_FILE", 5000)
+    monkeypatch.setattr("irdim_train.ingesting.run.MOST_FILE", 5000)
     result = ingest(data, depot.as_uri())
     assert len(result.quarantined) == 3
     assert all("at most 5000" in r for r in result.quarantined.values())

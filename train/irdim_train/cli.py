@@ -9,11 +9,13 @@ from irdim.command_line import run_command
 COMMANDS = {  # name on the command line: module
     "synth": "synth",
     "import": "import_",
+    "check": "check",
     "export": "export",
     "crop": "crop",
     "fit": "fit",
     "evaluate": "evaluate",
     "compare": "compare",
+    "devices": "devices",
     "ingest": "ingest",
     "review": "review",
 }
@@ -25,7 +27,11 @@ app = typer.Typer(
     help="Train detectors of dim, small infrared targets on small patches, and iterate on the data set.",
 )
 for name, module in COMMANDS.items():
-    app.command(name)(importlib.import_module(f"irdim_train.commands.{module}").command)
+    command = importlib.import_module(f"irdim_train.commands.{module}").command
+    if isinstance(command, typer.Typer):  # with commands of its own
+        app.add_typer(command, name=name)
+    else:
+        app.command(name)(command)
 
 
 def main() -> None:

@@ -2,6 +2,20 @@
 
 from irdim.dataset.dataset import Dataset
 from irdim.dataset.frames import digest_of
-from irdim.dataset.records import DECISIONS, KINDS, SPLITS, LabelledBox, QueueItem, Sequence
+from irdim.dataset.records import DECISIONS, KINDS, SPLITS, Device, LabelledBox, LogRecord, QueueItem, Refused, Sequence
+from irdim.dataset.store import NotWritable
 
-__all__ = ["DECISIONS", "KINDS", "SPLITS", "Dataset", "LabelledBox", "QueueItem", "Sequence", "digest_of"]
+__all__ = [
+    "DECISIONS",
+    "KINDS",
+    "SPLITS",
+    "Dataset",
+    "Device",
+    "LabelledBox",
+    "LogRecord",
+    "NotWritable",
+    "QueueItem",
+    "Refused",
+    "Sequence",
+    "digest_of",
+]

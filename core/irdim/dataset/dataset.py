@@ -12,11 +12,13 @@ import numpy as np
 
 from irdim.boxes import Box
 from irdim.dataset import boxes as _boxes
+from irdim.dataset import devices as _devices
+from irdim.dataset import logs as _logs
 from irdim.dataset import queue as _queue
 from irdim.dataset import schema
 from irdim.dataset import sequences as _sequences
-from irdim.dataset.records import LabelledBox, QueueItem, Sequence
-from irdim.dataset.store import Store, to_json
+from irdim.dataset.records import Device, LabelledBox, LogRecord, QueueItem, Refused, Sequence
+from irdim.dataset.store import Store
 from irdim.errors import InputError
 from irdim.sources import Frame, FrameSource
 
@@ -53,6 +55,7 @@ class Dataset:
             schema.check(data._store.connection, path)
             if not made and not exist_ok:
                 raise InputError(f"{path}: holds a data set already; open it, or choose another folder")
+            schema.bring_up_to_date(data._store.connection, path)
         except BaseException:
             data.close()
             raise
@@ -67,6 +70,7 @@ class Dataset:
         data = cls(path, schema.connect(path))
         try:
             schema.check(data._store.connection, path)
+            schema.bring_up_to_date(data._store.connection, path)
         except BaseException:
             data.close()
             raise
@@ -182,25 +186,81 @@ class Dataset:
         'accept' confirms the proposal: a 'missed' becomes a target, a 'false_alarm' an interference, any other kind the
         proposed box. 'reject' denies it: a 'false_alarm' was a target after all; otherwise nothing is added. 'target',
         'interference', 'ignore' say what is there. 'skip' leaves the item open. `box` corrects the proposed place and
-        size. Where the item puts a box in question, that box is superseded. Raises InputError where the item is not
-        there or was decided.
+        size. Where the item puts a box in question, that box is superseded. 'accept' of a 'sample' (a whole frame) says that
+        the boxes on it are complete, none included: what covers the frame as not looked at goes; 'target' and 'interference'
+        say so and add `box`; anything else leaves the frame as it is. Raises InputError where the item is not there or was
+        decided.
         """
         _queue.decide(self._store, item_id, decision, who=who, why=why, box=box)
 
-    # field logs, iterations
+    # devices, field logs
+
+    def devices(self) -> list[Device]:
+        """The devices whose field logs are taken, by name."""
+        return _devices.known(self._store)
+
+    def takes_known_devices_only(self) -> bool:
+        """Whether a device was ever made known: from then on, and without any left too, logs of known devices alone are taken."""
+        return _devices.ever_known(self._store)
+
+    def add_device(self, name: str, key: str, *, who: str) -> bool:
+        """Trust a device's public key (hex); False where it is known so already. InputError where name or key is another's."""
+        return _devices.add(self._store, name, key, who=who)
+
+    def remove_device(self, name: str, *, who: str) -> None:
+        """Take no more logs of a device; what was taken stays. InputError where there is none of that name."""
+        _devices.remove(self._store, name, who=who)
+
+    def logs(self) -> list[LogRecord]:
+        """Field logs and tallies that were taken in, in the order of their arrival."""
+        return _logs.all_logs(self._store)
 
     def ingested(self, digest: str) -> bool:
-        """Whether a field log of that digest was recorded."""
-        return bool(self._store.rows("SELECT 1 FROM logs WHERE digest = ?", (digest,)))
+        """Whether a field log of that digest (16 hex digits) was recorded."""
+        return _logs.with_digest(self._store, digest)
 
-    def record_log(self, digest: str, name: str, provenance: Mapping[str, Any]) -> None:
-        """Record a field log. Raises InputError where its digest is there already."""
+    def log_with(self, manifest: str) -> str | None:
+        """The digest of the field log with that manifest, however it was zipped; None where there is none."""
+        return _logs.with_manifest(self._store, manifest)
+
+    def record_log(
+        self,
+        digest: str,
+        name: str,
+        provenance: Mapping[str, Any],
+        *,
+        kind: str | None = None,
+        manifest: str | None = None,
+        device_key: str | None = None,
+        tally: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record a field log (see LogRecord) in the current iteration, or a tally with what it says.
+
+        Raises InputError where its digest or manifest is there already.
+        """
+        log = LogRecord(digest, name, manifest, kind, device_key, self.current_iteration(), provenance)
         with self.transaction():
-            if self.ingested(digest):
-                raise InputError(f"{name}: this field log was ingested before")
-            self._store.insert(
-                "logs", digest=digest, name=name, provenance=to_json(dict(provenance), name), at=schema.now()
-            )
+            _logs.record(self._store, log)
+            if tally is not None:
+                _logs.add_tally(self._store, digest, tally)
+
+    def tallies(self) -> list[tuple[LogRecord, dict[str, Any]]]:
+        """Tallies with what they say, in the order of their arrival."""
+        return _logs.tallies(self._store)
+
+    def record_refusal(self, name: str, reason: str) -> None:
+        """Keep that a file was not taken in, and why."""
+        _logs.refuse(self._store, name, reason)
+
+    def settle_refusal(self, name: str) -> None:
+        """A file that was refused has come in after all."""
+        _logs.accept_after_all(self._store, name)
+
+    def refused(self) -> list[Refused]:
+        """What was refused and has not come in since."""
+        return _logs.refused(self._store)
+
+    # iterations
 
     def current_iteration(self) -> int:
         """The newest iteration; 0 is the first import."""

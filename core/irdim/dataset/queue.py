@@ -3,11 +3,12 @@
 import dataclasses
 import json
 
-from irdim.boxes import INTERFERENCE, LABELS, TARGET, Box
+from irdim.boxes import IGNORE, INTERFERENCE, LABELS, TARGET, Box
 from irdim.dataset import boxes, schema, sequences
 from irdim.dataset.records import DECISIONS, QueueItem, Sequence
 from irdim.dataset.store import Store, to_json
 from irdim.errors import InputError
+from irdim.fieldlog.records import SAMPLE
 
 _ITEMS = """
 SELECT q.id, q.key, q.kind, q.sequence, q.frame, q.x, q.y, q.w, q.h, q.label, q.score, q.reason, q.box, q.provenance,
@@ -63,6 +64,13 @@ def decide(store: Store, item_id: int, decision: str, *, who: str, why: str, box
             raise InputError(f"queue item {item_id} was decided already: '{item.decision}' by {reviewer}, {at}")
         iteration = boxes.current(store, None)
         row = None
+        if item.kind == SAMPLE:
+            if decision in (TARGET, INTERFERENCE) and box is None:
+                raise InputError(
+                    f"queue item {item_id}: a whole frame; mark the {decision} itself, or accept the frame as it is"
+                )
+            if decision in ("accept", TARGET, INTERFERENCE):
+                _uncover(store, item, who=who, why=why, iteration=iteration)
         if (label := _outcome(item, decision)) is not None:
             place = dataclasses.replace(box or item.box, label=label)
             place = Box(place.x, place.y, place.w, place.h, label)
@@ -90,8 +98,18 @@ def sequence_of(store: Store, sequence_id: int) -> Sequence:
     return sequences.named(store, found[0][0])
 
 
+def _uncover(store: Store, item: QueueItem, *, who: str, why: str, iteration: int) -> None:
+    """Take away what covers a whole frame because nobody had looked at it; smaller `ignore` boxes are somebody's decision, and stay."""
+    sequence = sequence_of(store, item.sequence_id)
+    for box in boxes.live(store, sequence).get(item.frame, []):
+        if box.label == IGNORE and box.w >= sequence.width and box.h >= sequence.height:
+            boxes.supersede(store, box.id, None, who=who, why=why, iteration=iteration)
+
+
 def _outcome(item: QueueItem, decision: str) -> str | None:
     """The label that a decision puts there, or None."""
+    if item.kind == SAMPLE:
+        return decision if decision in (TARGET, INTERFERENCE) else None
     if decision in LABELS:
         return decision
     if decision == "accept":

@@ -40,6 +40,41 @@ class LabelledBox(Box):
 
 
 @dataclass(frozen=True, slots=True)
+class Device:
+    """A device whose field logs are taken. key: its public Ed25519 key, hex; who added it, and when (UTC)."""
+
+    name: str
+    key: str
+    who: str
+    at: str
+
+
+@dataclass(frozen=True)
+class LogRecord:
+    """A field log or tally that was taken in. digest: the 16 hex digits of its name; manifest: SHA-256 of its description, None where it is
+    not kept; kind: its suspect's, 'tally', or 'replay' of one that was there; device_key: who signed it; iteration: the one that it came in;
+    at: when (UTC, the workstation's clock)."""
+
+    digest: str
+    name: str
+    manifest: str | None
+    kind: str | None
+    device_key: str | None
+    iteration: int | None
+    provenance: Mapping[str, Any]
+    at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A file that was not taken in, why, and when it was last refused."""
+
+    name: str
+    reason: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
 class QueueItem:
     """A proposal for a person to decide. `box`: where; `box_id`: the label that it puts in question, if any."""
 

@@ -9,11 +9,11 @@ from urllib.parse import quote
 from irdim.errors import InputError
 
 FILE = "dataset.sqlite"
-VERSION = 1
+VERSION = 2
 _OURS = 0x69726469  # application_id: "irdi"
 _BUSY = 60.0  # seconds to wait for another process's transaction
 
-_TABLES = """
+_FIRST = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE iterations (id INTEGER PRIMARY KEY, note TEXT NOT NULL, at TEXT NOT NULL);
 CREATE TABLE sequences (
@@ -50,6 +50,24 @@ CREATE TRIGGER boxes_keep BEFORE UPDATE ON boxes BEGIN SELECT RAISE(ABORT, 'boxe
 CREATE TRIGGER reviews_stay BEFORE DELETE ON reviews BEGIN SELECT RAISE(ABORT, 'reviews are never deleted'); END;
 CREATE TRIGGER reviews_keep BEFORE UPDATE ON reviews BEGIN SELECT RAISE(ABORT, 'reviews are never changed'); END;
 """
+_SECOND = """
+ALTER TABLE logs ADD COLUMN manifest TEXT;
+ALTER TABLE logs ADD COLUMN kind TEXT;
+ALTER TABLE logs ADD COLUMN device_key TEXT;
+ALTER TABLE logs ADD COLUMN iteration INTEGER REFERENCES iterations (id);
+UPDATE logs SET kind = substr(name, 21, instr(substr(name, 21), '-') - 1),
+  iteration = (SELECT iteration FROM sequences s WHERE s.name = 'log-' || logs.digest);
+CREATE UNIQUE INDEX one_log_once ON logs (manifest);
+CREATE TABLE tallies (log TEXT PRIMARY KEY REFERENCES logs (digest), content TEXT NOT NULL);
+CREATE TABLE devices (
+  id INTEGER PRIMARY KEY, name TEXT NOT NULL, key TEXT NOT NULL, who TEXT NOT NULL, at TEXT NOT NULL,
+  removed TEXT, removed_by TEXT);
+CREATE UNIQUE INDEX one_device_a_name ON devices (name) WHERE removed IS NULL;
+CREATE UNIQUE INDEX one_device_a_key ON devices (key) WHERE removed IS NULL;
+CREATE TABLE refused (
+  name TEXT NOT NULL, reason TEXT NOT NULL, at TEXT NOT NULL, settled TEXT, PRIMARY KEY (name, reason));
+"""
+_VERSIONS = (_FIRST, _SECOND)  # what each version adds to the one before
 
 
 def now() -> str:
@@ -59,14 +77,14 @@ def now() -> str:
 
 def create_schema(connection: sqlite3.Connection) -> None:
     """Write the tables into an empty file. Within one transaction, so that a kill leaves it empty or complete."""
-    for statement in _statements(_TABLES):
+    for statement in _statements(_FIRST):
         connection.execute(statement)
     connection.execute(
-        "INSERT INTO meta VALUES ('format', 'irdim-dataset'), ('version', ?), ('created', ?)", (str(VERSION), now())
+        "INSERT INTO meta VALUES ('format', 'irdim-dataset'), ('version', '1'), ('created', ?)", (now(),)
     )
     connection.execute("INSERT INTO iterations VALUES (0, 'first import', ?)", (now(),))
     connection.execute(f"PRAGMA application_id = {_OURS}")
-    connection.execute(f"PRAGMA user_version = {VERSION}")
+    _bring_up(connection, 1)
 
 
 def connect(folder: Path) -> sqlite3.Connection:
@@ -99,13 +117,43 @@ def is_empty(connection: sqlite3.Connection) -> bool:
 def check(connection: sqlite3.Connection, folder: Path) -> None:
     """Raises InputError unless the file is a data set of this or an older version."""
     ours = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    version = _version(connection)
     if ours != _OURS or version < 1:
         raise InputError(f"{folder / FILE}: not an irdim data set; give the folder that irdim-train import wrote")
     if version > VERSION:
         raise InputError(
             f"{folder / FILE}: version {version} of the data set format, this irdim reads up to {VERSION}; update irdim"
         )
+
+
+def bring_up_to_date(connection: sqlite3.Connection, folder: Path) -> None:
+    """Bring an older data set to this version, in place and in one step: a kill leaves it as it was. Raises InputError where it is read-only."""
+    if _version(connection) >= VERSION:
+        return
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        _bring_up(connection, _version(connection))  # another process may have been faster
+        connection.execute("COMMIT")
+    except sqlite3.OperationalError as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise InputError(
+            f"{folder / FILE}: of an older version, and cannot be brought up to version {VERSION} ({error}); "
+            "open it once where it can be written, or copy it"
+        ) from None
+
+
+def _bring_up(connection: sqlite3.Connection, version: int) -> None:
+    """Within a transaction."""
+    for script in _VERSIONS[version:]:
+        for statement in _statements(script):
+            connection.execute(statement)
+    connection.execute("UPDATE meta SET value = ? WHERE key = 'version'", (str(VERSION),))
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _statements(script: str) -> list[str]:

@@ -15,7 +15,7 @@ from irdim.dataset import boxes as _boxes
 from irdim.dataset import schema
 from irdim.dataset.frames import Summary, finish_file, read_through, remove_leftovers, temporary_file
 from irdim.dataset.records import SPLITS, Sequence
-from irdim.dataset.store import Store
+from irdim.dataset.store import NotWritable, Store
 from irdim.errors import InputError
 from irdim.sources import Frame, FrameSource
 from irdim.sources.clock import check_interval
@@ -97,7 +97,7 @@ def add(
     try:
         return _write(store, row, given, boxes)
     except OSError as error:
-        raise InputError(f"{store.folder}: {row.name} cannot be written ({error.strerror}); check the disk") from None
+        raise NotWritable(f"{store.folder}: {row.name} cannot be written ({error.strerror}); check the disk") from None
 
 
 def check_splits(store: Store) -> None:

@@ -11,6 +11,10 @@ from irdim.errors import InputError
 from irdim.files import sync_folder
 
 
+class NotWritable(InputError):
+    """The data set cannot be written: a full disk, a read-only folder, another process at work. What was to be written may be right."""
+
+
 class Store:
     """Connection to a data set. Files put in place within a transaction go away where it fails."""
 
@@ -32,7 +36,7 @@ class Store:
         try:
             cursor = self.connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(values.values()))
         except sqlite3.OperationalError as error:  # a full disk, a read-only folder
-            raise InputError(f"{self.folder}: cannot be written ({error}); check the disk") from None
+            raise NotWritable(f"{self.folder}: cannot be written ({error}); check the disk") from None
         return int(cursor.lastrowid or 0)
 
     @contextlib.contextmanager
@@ -47,7 +51,7 @@ class Store:
         try:
             self.connection.execute(begin)
         except sqlite3.OperationalError as error:
-            raise InputError(
+            raise NotWritable(
                 f"{self.folder}: cannot be written now ({error}); wait for the other irdim process, or check the disk"
             ) from None
         self._depth += 1

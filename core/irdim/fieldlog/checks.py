@@ -1,6 +1,7 @@
 """What the descriptions of field logs and tallies must say. Documented in docs/formats.md, as a JSON schema in docs/fieldlog.schema.json."""
 
 import itertools
+import json
 import math
 import re
 from typing import Any
@@ -36,9 +37,8 @@ def check_log(value: dict[str, Any]) -> None:
     verdict, frames = value["verdict"], value["frames"]
     _check_origin(value)
     parse_utc(value["time"])
-    interval, key = value.get("interval"), value.get("device_key")
-    if interval is not None and not (_number(interval) and interval > 0):
-        raise ValueError("interval must be a positive number or null")
+    _check_settings(value)
+    key = value.get("device_key")
     if key is not None and not is_public_key(key):
         raise ValueError("device_key must be 64 hex digits or null")
     if verdict["kind"] not in KINDS:
@@ -47,8 +47,7 @@ def check_log(value: dict[str, Any]) -> None:
         raise ValueError("verdict x, y, w, h and score must be finite numbers")
     if verdict["w"] <= 0 or verdict["h"] <= 0 or not 0 <= verdict["score"] <= 1:
         raise ValueError("verdict w and h must be above 0, score 0 to 1")
-    if not isinstance(verdict["reason"], str) or len(verdict["reason"]) > 1000:
-        raise ValueError("verdict reason must be a text of at most 1000 characters")
+    _check_text("verdict reason", verdict["reason"], 1000)
     _check_frames(frames, verdict)
     _check_probability(verdict["kind"], value.get("sample_probability"))
     _check_whole(value.get("whole_frame"), frames)
@@ -57,8 +56,9 @@ def check_log(value: dict[str, Any]) -> None:
     if not isinstance(detections, list) or len(detections) > MOST_DETECTIONS:
         raise ValueError(f"detections must be a list of at most {MOST_DETECTIONS}")
     for d in detections:
-        if not all(_number(d[k]) for k in ("x", "y", "w", "h", "score")) or not isinstance(d["label"], str):
-            raise ValueError("a detection has frame, x, y, w, h, score and label")
+        if not all(_number(d[k]) for k in ("x", "y", "w", "h", "score")):
+            raise ValueError("a detection's x, y, w, h and score must be finite numbers")
+        _check_text("a detection's label", d["label"], 40)
         whole(d["frame"])
     if not isinstance(value["track"], dict | None):
         raise ValueError("track must be an object or null")
@@ -95,8 +95,30 @@ def whole(value: object) -> int:
 
 def _check_origin(value: dict[str, Any]) -> None:
     for name in ("device", "camera", "bundle"):
-        if not isinstance(value[name], str) or not 0 < len(value[name]) <= 200 or not value[name].isprintable():
-            raise ValueError(f"{name} must be a text of 1 to 200 characters")
+        _check_text(name, value[name], 200)
+        if not value[name]:
+            raise ValueError(f"{name} must not be empty")
+
+
+def _check_settings(value: dict[str, Any]) -> None:
+    """What may be left out."""
+    for name in ("source", "source_digest", "precision"):
+        if value.get(name) is not None:
+            _check_text(name, value[name], 200)
+    interval = value.get("interval")
+    if interval is not None and not (_number(interval) and 0 < interval < 1e6):
+        raise ValueError("interval must be a positive number of seconds or null")
+    for name in ("input", "thresholds"):
+        if not isinstance(value.get(name), dict | None) or len(json.dumps(value.get(name))) > 10_000:
+            raise ValueError(f"{name} must be a small object or null")
+    if not all(_number(t) for t in (value.get("thresholds") or {}).values()):
+        raise ValueError("thresholds must be numbers")
+
+
+def _check_text(what: str, value: object, most: int) -> None:
+    """Printable, since it ends up on terminals."""
+    if not isinstance(value, str) or len(value) > most or not value.isprintable():
+        raise ValueError(f"{what} must be a printable text of at most {most} characters")
 
 
 def _check_frames(frames: dict[str, Any], verdict: dict[str, Any]) -> None:
@@ -148,9 +170,11 @@ def _check_state(state: dict[str, Any]) -> None:
     if len(state) > MOST_STATE:
         raise ValueError(f"camera_state has more than {MOST_STATE} entries")
     for name, value in state.items():
-        text = isinstance(value, str) and len(value) <= 200
-        if not (value is None or text or isinstance(value, bool) or _number(value)) or len(name) > 200:
-            raise ValueError(f"camera_state {name[:40]!r} must be a number, a text of at most 200, true, false or null")
+        _check_text("a name in camera_state", name, 200)
+        if isinstance(value, str):
+            _check_text("a text in camera_state", value, 200)
+        elif not (value is None or isinstance(value, bool) or _number(value)):
+            raise ValueError(f"camera_state {name[:40]!r} must be a number, a text, true, false or null")
 
 
 def _check_counts(what: str, counts: dict[str, Any]) -> None:

@@ -8,25 +8,34 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from irdim.errors import InputError
 from irdim_train.commands.progress import progress_bar
 
 
 def command(
     url: Annotated[str, typer.Argument(help="Where irdim-edge uploads to: any fsspec URL, or a folder.")],
     data: Annotated[Path, typer.Option(help="Data set (folder).")] = Path("data"),
+    require_signature: Annotated[
+        bool, typer.Option("--require-signature", help="Take logs of known devices alone, even while none is known.")
+    ] = False,
     known_hosts: Annotated[
         Path | None, typer.Option(help="Host keys of SFTP servers; ~/.ssh/known_hosts if not set.")
     ] = None,
     identity: Annotated[Path | None, typer.Option(help="SSH key file for SFTP.")] = None,
+    options: Annotated[
+        Path | None, typer.Option(help="JSON file (chmod 600) of fsspec storage options, such as an S3 key.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Take field logs into the data set and its queue: verified, each once, however often this runs.
 
-    What fails the checks goes to DATA/quarantine with the reason. Nothing at the URL is changed.
+    Once a device is known (irdim-train devices add), only logs signed by known devices are taken. What fails the checks goes to
+    DATA/quarantine with the reason. Nothing at the URL is changed.
 
     Example: irdim-train ingest sftp://irdim@depot/logs --data data
     """
     from irdim.dataset import Dataset
+    from irdim.remote import read_options
     from irdim_train.ingesting import ingest
 
     with Dataset.open(data) as opened, progress_bar("ingest") as bar:
@@ -34,17 +43,31 @@ def command(
         result = ingest(
             opened,
             url,
+            require_signature=require_signature,
             known_hosts=known_hosts,
             identity=identity,
+            options=read_options(options) if options else None,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-        waiting = len(opened.queue_items("open"))
+        waiting, closed = len(opened.queue_items("open")), opened.takes_known_devices_only()
     if as_json:
         print(json.dumps({**asdict(result), "open_items": waiting}))
-        return
-    console = Console(highlight=False, soft_wrap=True)
-    kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(result.kinds.items())) or "no new queue items"
-    console.print(f"{len(result.added)} field logs ingested ({kinds}), {result.there} were there already", markup=False)
-    for name, reason in result.quarantined.items():
-        console.print(f"quarantined: {name}: {reason}", markup=False)
-    console.print(f"{waiting} items wait; next: irdim-train review {data}", markup=False)
+    else:
+        console = Console(highlight=False, soft_wrap=True)
+        kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(result.kinds.items())) or "no new queue items"
+        replays = f", {result.replayed} in another file" if result.replayed else ""
+        tallies = f" and {result.tallies} tallies" if result.tallies else ""
+        logs = len(result.added) - result.tallies
+        lines = [f"{logs} field logs{tallies} ingested ({kinds}), {result.there} were there already{replays}"]
+        lines += [f"clock: {name}: {text}" for name, text in result.clocks.items()]
+        lines += [f"quarantined: {name}: {reason}" for name, reason in result.quarantined.items()]
+        if result.unsigned and not closed:
+            lines.append(
+                f"{result.unsigned} by no known device: anybody may have written them; irdim-train devices add"
+            )
+        lines.append(f"{waiting} items wait; next: irdim-train review {data}")
+        for line in lines:
+            console.print(line, markup=False)
+    if result.failed:
+        name, reason = next(iter(result.failed.items()))
+        raise InputError(f"{len(result.failed)} files could not be fetched ({name}: {reason}); run it again")

@@ -1,0 +1,81 @@
+"""A suspect becomes a sequence and a queue item.
+
+Nobody has looked at its frames yet, so each is covered by an `ignore` box, which counts for nothing in training and scoring. The queue item puts
+the box of the suspect's frame in question: a decision takes its place.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from irdim.boxes import IGNORE, INTERFERENCE, TARGET, Box
+from irdim.dataset import Dataset, Sequence, digest_of
+from irdim.errors import InputError
+from irdim.fieldlog import LOW_CONFIDENCE, SAMPLE, FieldLog
+from irdim.sources import Frame
+from irdim.tracks import MISSED
+
+WHO, UNSEEN = "irdim-train ingest", "not looked at yet"
+
+
+def add_suspect(data: Dataset, name: str, digest: str, log: FieldLog, provenance: dict[str, Any]) -> bool:
+    """Within a transaction. Returns whether a queue item was new."""
+    d, times = log.description, log.description["frames"]["times"]
+    split, group = _home(data, d, provenance)
+    given: dict[str, Any] = {"split": split, "group": group, "source": name, "who": WHO, "why": UNSEEN}
+    given.update(iteration=data.current_iteration(), interval=d.get("interval"))
+    sequence = data.add_sequence(f"log-{digest}", *_unseen(log.frames, times), **given)
+    in_question = data.boxes(sequence)[log.index][0].id if sequence and log.kind != SAMPLE else None
+    sequence = sequence or _holder(data, name, log)
+    if log.whole_frame is not None:
+        data.add_sequence(f"log-{digest}-whole", *_unseen(log.whole_frame[None], [times[log.index]]), **given)
+    _, height, width = log.frames.shape
+    x, y, w, h = log.place
+    label = {MISSED: TARGET, LOW_CONFIDENCE: TARGET, SAMPLE: IGNORE}.get(log.kind, INTERFERENCE)
+    sampled = {"sample_probability": d["sample_probability"], "detections": _reported(d)} if log.kind == SAMPLE else {}
+    return data.enqueue(
+        key=f"{log.kind}:{d['frames']['sha256'][:16]}:{log.index}:{x:.0f},{y:.0f}",
+        kind=log.kind,
+        sequence_id=sequence.id,
+        frame=log.index,
+        box=Box(min(x, width - 0.01), min(y, height - 0.01), w, h, label),
+        score=log.score,
+        reason=d["verdict"]["reason"],
+        box_id=in_question,
+        provenance={**provenance, **sampled},
+    )
+
+
+def _home(data: Dataset, d: dict[str, Any], provenance: dict[str, Any]) -> tuple[str, str]:
+    """Split and group: those of the recording that the device replayed, where the data set holds it, so that nothing leaks out of what is kept
+    back for scoring; else its camera's own group, to train on."""
+    source, digest = d.get("source"), d.get("source_digest")
+    known = data.sequence_with(digest) if isinstance(digest, str) else None
+    if known is None:
+        known = next((s for s in data.sequences() if s.name == source), None)
+    if known is not None:
+        return known.split, known.group
+    return "train", f"field {provenance['device']}/{d['camera']}"
+
+
+def _unseen(frames: np.ndarray, times: list[float]) -> tuple[list[Frame], dict[int, list[Box]]]:
+    """Frames for the data set, each covered."""
+    _, height, width = frames.shape
+    cover = Box(width / 2, height / 2, float(width), float(height), IGNORE)
+    given = [Frame(i, t, pixels) for i, (t, pixels) in enumerate(zip(times, frames, strict=True))]
+    return given, {i: [cover] for i in range(len(frames))}
+
+
+def _holder(data: Dataset, name: str, log: FieldLog) -> Sequence:
+    """The sequence that has these frames already."""
+    sequence = data.sequence_with(digest_of(log.frames))
+    if sequence is None:
+        raise InputError(f"{name}: its frames are neither new nor in the data set")
+    return sequence
+
+
+def _reported(d: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the device reported on a sampled frame, in px of the crop: detections of at least the report threshold."""
+    (top, left), least = d["frames"]["origin"], (d.get("thresholds") or {}).get("report", 0.0)
+    on_frame = [b for b in d["detections"] if b["frame"] == d["verdict"]["frame"] and b["score"] >= least]
+    return [{**b, "x": b["x"] - left, "y": b["y"] - top} for b in on_frame]
