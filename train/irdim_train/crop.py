@@ -80,7 +80,8 @@ def crop(
         "data": str(data.path.resolve()),
         "iteration": data.current_iteration(),
         "seed": seed,
-        **asdict(mix),
+        "background_per_target": background,
+        "hard_share": hard_background,
     }
     dtype = np.result_type(*(np.dtype(s.dtype) for s in sequences))
     change = Change()
@@ -139,8 +140,9 @@ def _open(
     there = read_description(out)
     for name, asked in {"size": size, **facts}.items():
         if name != "iteration" and there.get(name) != asked:
+            what = name.replace("_", " ")
             raise InputError(
-                f"{out}: was cropped with {name.replace('_', '-')} {there.get(name)}, not {asked}; choose another --out, or replace it with --fresh"
+                f"{out}: was cropped with {what} {there.get(name)}, not {asked}; choose another --out, or replace it with --fresh"
             )
     return patch_appender(out, iteration=facts["iteration"])
 
