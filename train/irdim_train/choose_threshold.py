@@ -12,7 +12,8 @@ from irdim.bundle import ModelCard, Thresholds
 from irdim.dataset import Dataset
 from irdim.metrics import CentreDistance
 from irdim.score_scale import fit_scale
-from irdim_train.evaluate import evaluate, reestimate_batch_norm
+from irdim_train.batch_norm import reestimate_batch_norm
+from irdim_train.evaluate import evaluate
 from irdim_train.torch_engine import TorchEngine
 
 LOWEST = 0.02  # the least score that is kept for tracks

@@ -2,39 +2,60 @@
 
 import dataclasses
 import os
-from collections.abc import Callable
+import threading
+from array import array
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
-from torch import nn
 
-from irdim.boxes import Box, Detection
+from irdim.boxes import CLASSES, Detection
 from irdim.bundle import ModelCard
 from irdim.dataset import Dataset, Sequence
 from irdim.detector import Detector
-from irdim.differencing import network_input
 from irdim.engines import Engine
 from irdim.errors import InputError
-from irdim.grid import pad_to_stride
-from irdim.history import History, Stack
-from irdim.metrics import DEFAULT_RADIUS, CentreDistance
+from irdim.metrics import DEFAULT_RADIUS, CentreDistance, Metric, open_metric
 from irdim.sources import Frame
 
 MOST_THREADS = 8  # sequences that are run at a time
-NORM_FRAMES = 48  # whole frames from which batch-norm statistics are taken
+_COLUMNS = 6  # of a detection: x, y, w, h, score, number of its class
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a detector gave for one sequence, at 48 bytes a detection.
+
+    frames: (n,) int32, indices of those with full history; ends: (n,) int64, where each one's detections end in `rows`, (m, 6) float64; shifts: (n, 2)
+    float32, camera motion (dy, dx) in px since the frame before, None where the model registers nothing; warming: frames without full history.
+    """
+
+    sequence: Sequence
+    frames: np.ndarray
+    ends: np.ndarray
+    rows: np.ndarray
+    shifts: np.ndarray | None
+    warming: int
+
+    def __iter__(self) -> Iterator[tuple[int, list[Detection]]]:
+        """Frame by frame: its index, and its detections, best first."""
+        begin = 0
+        for frame, end in zip(self.frames.tolist(), self.ends.tolist(), strict=True):
+            rows = self.rows[begin:end].tolist()
+            yield frame, [Detection(x, y, w, h, score, CLASSES[int(c)]) for x, y, w, h, score, c in rows]
+            begin = end
 
 
 @dataclass
 class Evaluation:
-    """metric: every frame that had full history; warming: frames without; per_sequence: name to its own metric; detections: (name, frame) to
-    what the detector gave."""
+    """metric: every frame that had full history; warming: frames without; per_sequence: name to its own metric; found: name to what the
+    detector gave."""
 
     metric: CentreDistance
     warming: int = 0
     per_sequence: dict[str, CentreDistance] = field(default_factory=dict)
-    detections: dict[tuple[str, int], list[Detection]] = field(default_factory=dict)
+    found: dict[str, Found] = field(default_factory=dict)
 
 
 def evaluate(
@@ -56,35 +77,41 @@ def evaluate(
             f"{data.path}: no sequences in split '{split}'; choose another --split or import with --{split} GLOB"
         )
     result = Evaluation(CentreDistance(radius))
-    with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), MOST_THREADS)) as threads:
-        for sequence, steps in zip(
-            sequences, threads.map(lambda s: _detect(card, engine, data, s), sequences), strict=True
-        ):
-            own = result.per_sequence[sequence.name] = CentreDistance(radius)
-            labels = data.boxes(sequence)
-            for index, found in enumerate(steps):
-                if found is None:
-                    result.warming += 1
-                    continue
-                boxes: list[Box] = list(labels.get(index, []))
-                for metric in (result.metric, own):
-                    metric.update(found, boxes, (sequence.height, sequence.width))
-                result.detections[sequence.name, index] = found
-            progress(sequence, sequence.length)
-    if not result.detections:
+    for found in _detect_all(card, engine, data, sequences):
+        own = CentreDistance(radius)
+        _score(found, data, own)
+        name = found.sequence.name
+        result.per_sequence[name], result.found[name] = own, found
+        result.warming += found.warming
+        result.metric.extend(own)
+        progress(found.sequence, found.sequence.length)
+    if not any(found.frames.size for found in result.found.values()):
         raise InputError(
             f"{data.path}: no frame in split '{split}' has {card.input.history} frames of history; nothing to score"
         )
     return result
 
 
-def _detect(card: ModelCard, engine: Engine, data: Dataset, sequence: Sequence) -> list[list[Detection] | None]:
-    """What a detector gives for each frame of a sequence; None for a frame without full history."""
-    detector = Detector(dataclasses.replace(card, interval=sequence.interval), engine)  # its own gaps are gaps
-    with Dataset.open(data.path) as own:  # a connection belongs to its thread
-        frames, times = own.frames(sequence), own.times(sequence)
-        steps = (detector.push(Frame(i, float(times[i]), frames[i])) for i in range(sequence.length))
-        return [step.detections if step.status == "ok" else None for step in steps]
+def score_sequences(result: Evaluation, data: Dataset, protocol: str) -> dict[str, Metric]:
+    """The same detections under another protocol: name of a sequence to its metric."""
+    metrics = {name: open_metric(protocol) for name in result.found}
+    for name, found in result.found.items():
+        _score(found, data, metrics[name])
+    return metrics
+
+
+def pooled(metrics: Iterable[Metric], protocol: str) -> Metric:
+    """One metric over all that several of a protocol have collected."""
+    total = open_metric(protocol)
+    for metric in metrics:
+        total.extend(metric)
+    return total
+
+
+def rescore(result: Evaluation, data: Dataset, split: str, radius: float) -> Metric:
+    """The same detections, of the same split, under another radius."""
+    protocol = CentreDistance(radius).protocol
+    return pooled(score_sequences(result, data, protocol).values(), protocol)
 
 
 def default_split(data: Dataset) -> str:
@@ -92,53 +119,44 @@ def default_split(data: Dataset) -> str:
     return next((split for split in ("test", "val", "train") if data.sequences(split)), "test")
 
 
-def rescore(result: Evaluation, data: Dataset, split: str, radius: float) -> CentreDistance:
-    """The same detections under another radius."""
-    metric = CentreDistance(radius)
-    for sequence in data.sequences(split):
-        labels = data.boxes(sequence)
-        for index in range(sequence.length):
-            if (sequence.name, index) in result.detections:
-                found = result.detections[sequence.name, index]
-                metric.update(found, list(labels.get(index, [])), (sequence.height, sequence.width))
-    return metric
+def _score(found: Found, data: Dataset, metric: Metric) -> None:
+    sequence = found.sequence
+    labels = data.boxes(sequence)
+    for index, detections in found:
+        metric.update(detections, labels.get(index, []), (sequence.height, sequence.width), sequence.interval)
 
 
-@torch.no_grad()
-def reestimate_batch_norm(
-    model: nn.Module, card: ModelCard, data: Dataset, device: torch.device, seed: int = 0
-) -> None:
-    """Replace running statistics by those of whole training frames, which hold far less target than patches do. No label is read."""
-    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain mean over the frames
-    model.to(device).train()
-    for image in whole_inputs(card, data, NORM_FRAMES, seed):
-        model(torch.from_numpy(image)[None].to(device).contiguous(memory_format=torch.channels_last))
-    for norm in norms:
-        norm.momentum = 0.1
-    model.eval()
+def _detect_all(card: ModelCard, engine: Engine, data: Dataset, sequences: list[Sequence]) -> Iterator[Found]:
+    """Several sequences at a time, in order."""
+    stop = threading.Event()
+    threads = ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), MOST_THREADS))
+    try:
+        yield from threads.map(lambda s: _detect(card, engine, data, s, stop), sequences)
+    finally:  # after Ctrl-C, or an error in one of them, the others need not run to their end
+        stop.set()
+        threads.shutdown(cancel_futures=True)
 
 
-def whole_inputs(card: ModelCard, data: Dataset, count: int, seed: int = 0) -> list[np.ndarray]:
-    """Network inputs (C, H, W) of `count` whole training frames, spread over the sequences, each with full history."""
-    sequences = [s for s in data.sequences("train") if s.length >= card.input.history]
-    if not sequences:
-        raise InputError(
-            f"{data.path}: no training sequence is {card.input.history} frames long; choose a smaller --frame-step"
-        )
-    rng = np.random.default_rng(seed)
-    picks = rng.permutation(len(sequences))
-    images = []
-    for i in range(count):
-        sequence = sequences[picks[i % len(picks)]]
-        newest = int(rng.integers(card.input.history - 1, sequence.length))
-        frames = data.frames(sequence)
-        history = History(card.input)
-        stack: Stack | str = ""
-        for index in range(newest - card.input.history + 1, newest + 1):
-            stack = history.push(Frame(index, float(index), frames[index]))
-        assert isinstance(stack, Stack)
-        images.append(pad_to_stride(network_input(stack.frames, card.input, stack.shifts), card.stride))
-    return images
+def _detect(card: ModelCard, engine: Engine, data: Dataset, sequence: Sequence, stop: threading.Event) -> Found:
+    detector = Detector(dataclasses.replace(card, interval=sequence.interval), engine)  # its own gaps are gaps
+    indices, ends, rows, shifts = array("i"), array("q"), array("d"), array("f")
+    with Dataset.open(data.path) as own:  # a connection belongs to its thread
+        frames, times = own.frames(sequence), own.times(sequence)
+        for i in range(sequence.length):
+            if stop.is_set():
+                break
+            step = detector.push(Frame(i, float(times[i]), frames[i]))
+            if step.status == "ok":
+                for d in step.detections:
+                    rows.extend((d.x, d.y, d.w, d.h, d.score, CLASSES.index(d.label)))
+                indices.append(i)
+                ends.append(len(rows) // _COLUMNS)
+                shifts.extend(step.shift)
+    return Found(
+        sequence,
+        np.array(indices),
+        np.array(ends),
+        np.array(rows).reshape(-1, _COLUMNS),
+        np.array(shifts).reshape(-1, 2) if card.input.register else None,
+        sequence.length - len(indices),
+    )

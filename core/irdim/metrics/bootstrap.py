@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtr, stdtrit
 
 from irdim.metrics.score import Score
 
@@ -35,7 +35,7 @@ class Interval:
         """As it stands behind a figure."""
         if self.low is None:
             return f"too few ({self.sequences})"
-        return f"{self.low:.3f} to {self.high:.3f}"
+        return f"{self.low:.3f}–{self.high:.3f}"
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -125,6 +125,6 @@ def _weights(rng: np.random.Generator, size: int, n: int) -> np.ndarray:
 def _interval(rates: np.ndarray, sequences: int) -> Interval:
     if sequences < FEWEST:
         return Interval(None, None, sequences)
-    reach = np.sqrt(sequences / (sequences - 1)) * stats.t.ppf((1 + LEVEL) / 2, sequences - 1)
-    low, high = np.quantile(rates, [stats.norm.cdf(-reach), stats.norm.cdf(reach)])
+    reach = np.sqrt(sequences / (sequences - 1)) * stdtrit(sequences - 1, (1 + LEVEL) / 2)
+    low, high = np.quantile(rates, [ndtr(-reach), ndtr(reach)])
     return Interval(float(low), float(high), sequences)

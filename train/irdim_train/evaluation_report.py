@@ -1,0 +1,178 @@
+"""A folder about one evaluation: evaluation.json for programs, report.html and its plots as PNG files for people."""
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from irdim.files import write_json
+from irdim.metrics import FEWEST
+from irdim.report import Figure, Section, Table, write_report
+from irdim_train.breakdown import PROPERTIES
+from irdim_train.evaluated import Evaluated, operating_points
+from irdim_train.evaluation_plots import draw_plots
+
+DESCRIPTION, FORMAT, VERSION = "evaluation.json", "irdim-evaluation", 1
+CURVE_POINTS = 300
+
+
+def write_evaluation(folder: Path, model: Path, data: Path, evaluated: Evaluated) -> None:
+    """Write the files into a folder. model, data: what was evaluated on what."""
+    write_json(folder / DESCRIPTION, describe(model, data, evaluated))
+    plots = draw_plots(evaluated)
+    for name, figure in plots.items():
+        (folder / f"{name}.png").write_bytes(_on_white(figure))
+    frames, sequences = evaluated.result.metric.at(1.0).frames, len(evaluated.result.per_sequence)
+    note = (
+        f"{model} on {data}, split {evaluated.split}: {frames} frames of {sequences} sequences, {evaluated.result.warming} more without full "
+        f"history; {evaluated.engine}."
+    )
+    write_report(folder / "report.html", "Evaluation", note, _sections(evaluated, plots))
+
+
+def describe(model: Path, data: Path, evaluated: Evaluated) -> dict[str, Any]:
+    """What evaluation.json holds, see docs/formats.md."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "model": str(model),
+        "data": str(data),
+        "split": evaluated.split,
+        "engine": evaluated.engine,
+        "threshold": evaluated.threshold,
+        "lowest_score": evaluated.low,
+        "warming_frames": evaluated.result.warming,
+        "protocols": {name: _describe_protocol(evaluated, name) for name in evaluated.metrics},
+        "breakdown": {name: [r.to_json() for r in ranges] for name, ranges in evaluated.breakdown.items()},
+        "sequences": {name: m.at(evaluated.threshold).to_json() for name, m in evaluated.result.per_sequence.items()},
+    }
+
+
+def _describe_protocol(evaluated: Evaluated, protocol: str) -> dict[str, Any]:
+    metric = evaluated.metrics[protocol]
+    return {
+        **metric.at(evaluated.threshold).to_json(),
+        "intervals": {name: interval.to_json() for name, interval in evaluated.intervals[protocol].items()},
+        "best_f1": metric.best().to_json(),
+        "operating_points": [
+            {"allowed_false_alarms_per_frame": p.allowed, "reached": p.reached, **p.score.to_json()}
+            for p in operating_points(metric)
+        ],
+        "curve": {name: [float(f"{v:.6g}") for v in values] for name, values in metric.curve(CURVE_POINTS).items()},
+    }
+
+
+def _sections(evaluated: Evaluated, plots: Mapping[str, Figure]) -> list[Section]:
+    few = len(evaluated.result.per_sequence) < FEWEST
+    return [
+        Section("Scores", [_summary(evaluated)], [_protocol_table(evaluated)]),
+        Section(
+            "Operating points",
+            [
+                "Thresholds of the best F1 and of a false-alarm rate are chosen on these very frames: they say what the network could do, not what it will do.",
+                f"Detections below a score of {evaluated.low:g} were not kept.",
+            ],
+            [_points_table(evaluated)],
+            [plots[name] for name in ("precision-recall", "false-alarms", "threshold", "fa") if name in plots],
+        ),
+        Section(
+            "What the targets are like",
+            [
+                f"Share of the targets found (Pd) by {evaluated.result.metric.protocol} at threshold {evaluated.threshold:.3f}.",
+                "Bars: 95 % intervals over the sequences that have such targets, where there are at least five.",
+            ],
+            [_breakdown_table(evaluated)],
+            [plots[name] for name in plots if name.startswith("by-")],
+        ),
+        Section(
+            "Sequences",
+            ["Too few sequences for intervals." if few else "Lowest F1 first."],
+            [_sequence_table(evaluated)],
+            [plots["sequences"]],
+        ),
+    ]
+
+
+def _summary(evaluated: Evaluated) -> str:
+    score = evaluated.result.metric.at(evaluated.threshold)
+    intervals = evaluated.intervals[score.protocol]
+    hour = score.false_alarms_per_hour
+    return (
+        f"{score.protocol}, threshold {score.threshold:.3f}: F1 {score.f1:.3f} (95 % interval {intervals['f1'].text}), "
+        f"{score.true_positives} of {score.targets} targets found (Pd {score.recall:.3f}, {intervals['recall'].text}), "
+        f"{score.false_alarms_per_frame:.3f} false alarms a frame ({intervals['false_alarms_per_frame'].text})"
+        + (f", {hour:.0f} an hour." if hour is not None else "; an hour: the interval between frames is not known.")
+    )
+
+
+def _protocol_table(evaluated: Evaluated) -> Table:
+    rows = []
+    for name, metric in evaluated.metrics.items():
+        score, intervals = metric.at(evaluated.threshold), evaluated.intervals[name]
+        rows.append(
+            [
+                name,
+                score.precision,
+                score.recall,
+                score.f1,
+                intervals["f1"].text,
+                score.false_alarms_per_frame,
+                score.on_interference,
+                f"{score.false_positives / max(score.pixels, 1):.2e}",
+                f"{score.false_alarm_pixels / max(score.pixels, 1):.2e}"
+                if score.false_alarm_pixels is not None
+                else "",
+                score.targets,
+            ]
+        )
+    heads = ["protocol", "precision", "recall (Pd)", "F1", "95 % of F1", "false alarms/frame", "on interference"]
+    return Table([*heads, "false alarms/px", "false-alarm px/px (Fa)", "targets"], rows)
+
+
+def _points_table(evaluated: Evaluated) -> Table:
+    rows = []
+    for name, metric in evaluated.metrics.items():
+        points = [("best F1", metric.best(), True)]
+        points += [(f"{p.allowed:g} false alarms/frame", p.score, p.reached) for p in operating_points(metric)]
+        rows += [
+            [
+                name,
+                title if reached else f"{title} (not reached)",
+                score.threshold,
+                score.precision,
+                score.recall,
+                score.f1,
+                score.false_alarms_per_frame,
+            ]
+            for title, score, reached in points
+        ]
+    return Table(["protocol", "point", "threshold", "precision", "recall (Pd)", "F1", "false alarms/frame"], rows)
+
+
+def _breakdown_table(evaluated: Evaluated) -> Table:
+    rows = [
+        [PROPERTIES[name].title, r.name, r.targets, r.recall, r.interval.text, r.interval.sequences]
+        for name, ranges in evaluated.breakdown.items()
+        for r in ranges
+    ]
+    return Table(["property", "range", "targets", "Pd", "95 %", "sequences"], rows)
+
+
+def _sequence_table(evaluated: Evaluated) -> Table:
+    scores = {n: m.at(evaluated.threshold) for n, m in evaluated.result.per_sequence.items()}
+    rows = [
+        [name, s.frames, s.targets, s.precision, s.recall, s.f1, s.false_alarms_per_frame]
+        for name, s in sorted(scores.items(), key=lambda item: item[1].f1)
+    ]
+    return Table(["sequence", "frames", "targets", "precision", "recall (Pd)", "F1", "false alarms/frame"], rows)
+
+
+def _on_white(figure: Figure) -> bytes:
+    """A page's plots are transparent; a file's viewer may be black."""
+    image = np.asarray(cv2.imdecode(np.frombuffer(base64.b64decode(figure.png), np.uint8), cv2.IMREAD_UNCHANGED))
+    opacity = image[..., 3:] / 255
+    _, png = cv2.imencode(".png", np.rint(image[..., :3] * opacity + 255 * (1 - opacity)).astype(np.uint8))
+    return png.tobytes()
