@@ -1,6 +1,6 @@
-"""Patches straight away: windows of generated scenes, in the format that `irdim-train crop` writes, without rendering whole frames.
+"""Patches straight away: parts of generated scenes, in the format that `irdim-train crop` writes, without rendering whole frames.
 
-A scene is a sky, a moving camera and a sensor, as of a sequence. Some windows of its frames are rendered, each with targets or look-alikes of its
+A scene is a sky, a moving camera and a sensor, as of a sequence. Parts of its frames are rendered, each patch with targets or look-alikes of its
 own, and the noise scale is estimated over several of them together, as `crop` does over the whole frame.
 """
 
@@ -30,7 +30,8 @@ from irdim_train.synth.textures import Window, shared_clouds
 from irdim_train.synth.workers import cores, in_order
 from irdim_train.synth.write import SIDE, TEXTURES, check_space
 
-SCENE = 32  # windows of a scene
+SCENE = 32  # patches of a scene, at least
+BLOCK = 320  # px; the side of what is rendered at once, where the frame has it
 SHARED = 256  # scenes that share a set of cloud textures
 BATCH = 8  # scenes that a process makes at a time
 MARGIN = 2.0  # px; a target's centre lies at least this far inside its patch
@@ -160,72 +161,104 @@ def _render_scene(plan: Plan, split: int, number: int, kinds: tuple[bool, ...]) 
     options, size = plan.options, plan.size
     pooled = -(-POOLED // size**2)
     key = (options.seed, 1, split, number // SHARED)
-    textures = shared_clouds(key, TEXTURES, SIDE, options.edges, (size, size))
+    textures = shared_clouds(key, TEXTURES, SIDE, options.edges, (max(BLOCK, size),) * 2)
     scene = Scene.draw(options, (1, split, number), textures)
     moves = scene.shifts[-1] - scene.shifts[-1 - plan.spec.frame_step :: -plan.spec.frame_step][: STACK - 1]
     whole = np.array([[whole_pixels(d) for d in move] for move in moves]) * plan.spec.register
-    windows = _windows(plan, whole, max(len(kinds), pooled), scene)
-    cuts = [
-        _render_window(plan, scene, window, whole, kind)
-        for window, kind in zip(windows, kinds + (False,) * (len(windows) - len(kinds)), strict=True)
-    ]
-    stacks = np.stack([stack for stack, _ in cuts])
+    parts: list[np.ndarray] = []
+    boxes: list[list[Box]] = []
+    windows: list[Window] = []
+    for block in _blocks(plan, whole, max(len(kinds), pooled), scene):
+        tiles = _tiles(block, size)
+        here = kinds[len(windows) : len(windows) + len(tiles)]
+        stacks, inside = _render_block(plan, scene, block, whole, here + (False,) * (len(tiles) - len(here)))
+        parts.append(stacks)
+        boxes += inside
+        windows += tiles
+    stacks = np.concatenate(parts)
     row = np.zeros(1, TABLE)
     row["sequence"] = -1 - len(SPLITS) * number - split  # no data set has it
     row["frame"], row["split"] = plan.spec.history - 1, split
     row["shift"] = (moves - whole) * plan.spec.register
-    row["sigma_difference"], row["sigma_frame"] = _noise_scales(plan, stacks[:pooled], row["shift"][0])
+    spread = np.linspace(0, len(stacks) - 1, pooled).astype(int)  # over all blocks
+    row["sigma_difference"], row["sigma_frame"] = _noise_scales(plan, stacks[spread], row["shift"][0])
     table = np.repeat(row, len(kinds))
     table["top"], table["left"] = np.array([w[:2] for w in windows[: len(kinds)]]).T
-    return Part(stacks[: len(kinds)], table, [boxes for _, boxes in cuts[: len(kinds)]])
+    return Part(stacks[: len(kinds)], table, boxes[: len(kinds)])
 
 
-def _windows(plan: Plan, whole: np.ndarray, count: int, scene: Scene) -> list[Window]:
-    """Anywhere in the newest frame from where the older frames' windows, which go back with the sky, are in the frame too."""
+def _blocks(plan: Plan, whole: np.ndarray, count: int, scene: Scene) -> list[Window]:
+    """Blocks of side by side patches, together `count` or more, anywhere in the newest frame from where those of the older frames, which go
+    back with the sky, are in the frame too. What is rendered at once is rendered faster."""
     low = np.maximum(whole.max(axis=0, initial=0), 0)
-    high = np.array(plan.options.shape) - plan.size + np.minimum(whole.min(axis=0, initial=0), 0)
-    if (low > high).any():
+    high = np.array(plan.options.shape) + np.minimum(whole.min(axis=0, initial=0), 0)
+    rows, columns = (min(int(fit), max(BLOCK // plan.size, 1)) for fit in (high - low) // plan.size)
+    if min(rows, columns) < 1:
         raise InputError(
             f"--size {plan.options.size}: the camera moves so far within a stack that no patch of {plan.size} px stays in the frame; "
             "choose a larger --size, a smaller --frame-step, or less --drift and --pan"
         )
-    corners = scene.for_others.integers(low, high, (count, 2), endpoint=True)
-    return [Window(top, left, plan.size, plan.size) for top, left in corners.tolist()]
+    rows = min(rows, -(-count // columns))
+    height, width = rows * plan.size, columns * plan.size
+    corners = scene.for_others.integers(low, high - (height, width), (-(-count // (rows * columns)), 2), endpoint=True)
+    return [Window(top, left, height, width) for top, left in corners.tolist()]
 
 
-def _render_window(
-    plan: Plan, scene: Scene, window: Window, whole: np.ndarray, with_target: bool
-) -> tuple[np.ndarray, list[Box]]:
-    """A stack (4, S, S), newest first, and the boxes in it, in its coordinates."""
-    newest = plan.spec.history - 1
-    spots = _spots(plan, scene, window, with_target)
-    background = scene.radiance(newest, window)
-    if plan.options.scr is not None:
-        look = scene.look_at(background, newest, window)
-        spots = [
-            dataclasses.replace(s, peak=peak_for_scr(s, scr_of(s, plan.options), [look], scene.for_contrast))
-            for s in spots
-        ]
-    stack = np.empty((STACK, plan.size, plan.size), np.uint8 if plan.options.bits == 8 else np.uint16)
+def _tiles(block: Window, size: int) -> list[Window]:
+    return [
+        Window(top, left, size, size)
+        for top in range(block.top, block.top + block.height, size)
+        for left in range(block.left, block.left + block.width, size)
+    ]
+
+
+def _render_block(
+    plan: Plan, scene: Scene, block: Window, whole: np.ndarray, kinds: tuple[bool, ...]
+) -> tuple[np.ndarray, list[list[Box]]]:
+    """Stacks (n, 4, S, S), newest first, of a block's patches, and the boxes in each, in its coordinates."""
+    newest, size = plan.spec.history - 1, plan.size
+    tiles = _tiles(block, size)
+    background = scene.radiance(newest, block)
+    spots = [
+        _spots(plan, scene, tile, background[_within(tile, block)], kind)
+        for tile, kind in zip(tiles, kinds, strict=True)
+    ]
+    stacks = np.empty((len(tiles), STACK, size, size), np.uint8 if plan.options.bits == 8 else np.uint16)
     for k in range(STACK):
         frame = newest - k * plan.spec.frame_step
         dy, dx = whole[k - 1].tolist() if k else (0, 0)
-        moved = Window(window.top - dy, window.left - dx, plan.size, plan.size)
+        moved = block.moved(-dy, -dx)
         radiance = scene.radiance(frame, moved) if k else background
-        for spot in spots:
-            draw(radiance, spot, frame, moved)
-        stack[k] = scene.sensor.expose(radiance, frame, moved)
-    inside = [spot.box(newest) for spot in spots] + scene.sensor.boxes(newest)
-    boxes = [dataclasses.replace(b, x=b.x - window.left, y=b.y - window.top) for b in inside]
-    return stack, [b for b in boxes if 0 <= b.x < plan.size and 0 <= b.y < plan.size]
+        for tile, of_tile in zip(tiles, spots, strict=True):
+            for spot in of_tile:
+                draw(radiance[_within(tile, block)], spot, frame, tile.moved(-dy, -dx))
+        counts = scene.sensor.expose(radiance, frame, moved)
+        for stack, tile in zip(stacks, tiles, strict=True):
+            stack[k] = counts[_within(tile, block)]
+    sensor_boxes = scene.sensor.boxes(newest)
+    return stacks, [
+        _inside(tile, [spot.box(newest) for spot in of_tile] + sensor_boxes)
+        for tile, of_tile in zip(tiles, spots, strict=True)
+    ]
 
 
-def _spots(plan: Plan, scene: Scene, window: Window, with_target: bool) -> list[Spot]:
-    """What is in a window on the newest frame: one target or two where there should be any, and now and then a look-alike."""
+def _within(tile: Window, block: Window) -> tuple[slice, slice]:
+    return tile.moved(-block.top, -block.left).slices
+
+
+def _inside(tile: Window, boxes: list[Box]) -> list[Box]:
+    """Those whose centre lies in a patch, in its coordinates."""
+    moved = (dataclasses.replace(b, x=b.x - tile.left, y=b.y - tile.top) for b in boxes)
+    return [b for b in moved if 0 <= b.x < tile.width and 0 <= b.y < tile.height]
+
+
+def _spots(plan: Plan, scene: Scene, tile: Window, background: np.ndarray, with_target: bool) -> list[Spot]:
+    """What is in a patch on the newest frame: one target or two where there should be any, and now and then a look-alike. background: its
+    radiance (S, S)."""
     options, newest = plan.options, plan.spec.history - 1
 
     def somewhere(rng: np.random.Generator) -> np.ndarray:
-        return np.array(window[:2]) + rng.uniform(MARGIN, plan.size - MARGIN, 2)
+        return np.array(tile[:2]) + rng.uniform(MARGIN, plan.size - MARGIN, 2)
 
     spots, rng = [], scene.for_targets
     if with_target:
@@ -234,7 +267,10 @@ def _spots(plan: Plan, scene: Scene, window: Window, with_target: bool) -> list[
     rng = scene.for_others
     if options.knots and rng.uniform() < LOOK_ALIKE:
         spots.append(knot(options, scene.sky, scene.shifts, newest, somewhere(rng), rng))
-    return spots
+    if options.scr is None:
+        return spots
+    look = scene.look_at(background, newest, tile)
+    return [dataclasses.replace(s, peak=peak_for_scr(s, scr_of(s, options), [look], scene.for_contrast)) for s in spots]
 
 
 def _noise_scales(plan: Plan, stacks: np.ndarray, shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -31,6 +31,9 @@ class Window(NamedTuple):
     def slices(self) -> tuple[slice, slice]:
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
+    def moved(self, dy: int, dx: int) -> "Window":
+        return Window(self.top + dy, self.left + dx, self.height, self.width)
+
 
 class Texture:
     """Periodic maps (C, H, W) float32 that windows of up to `reach` (h, w) px look at."""
