@@ -16,6 +16,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(BIN)/pip install -q -U pip
 	$(BIN)/pip install -q $(TORCH)
 	$(BIN)/pip install -q $(PINS) -e '.[dev]'
+	$(BIN)/pip install -q $(PINS) --no-deps pyirstdmetrics  # see pyproject.toml
 	touch $@
 
 check: setup

@@ -215,8 +215,13 @@ def test_ctrl_c_leaves_nothing_and_ends_soon(small_run, tmp_path):
             who="t",
         )
     words = [str(PROGRAM), "evaluate", str(small_run), "--data", "data", "--out", "eval"]
-    heard = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731; a shell's background jobs ignore it
-    process = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
+    process = subprocess.Popen(
+        words,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob(".eval.*")) and time.monotonic() < deadline:
         time.sleep(0.05)
