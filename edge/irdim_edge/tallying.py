@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from irdim.detector import Step
-from irdim.differencing import InputSpec, noise_scale, planes
+from irdim.differencing import InputSpec
 from irdim.errors import InputError
 from irdim.fieldlog import KINDS, Tally
 from irdim.files import read_json, write_json
-from irdim.history import History
+from irdim.input_statistics import EDGES, bin_of, input_statistics
 from irdim.sources import Frame
 from irdim_edge.spool import Spool
 from irdim_edge.writer import Writer
@@ -27,8 +27,6 @@ from irdim_edge.writer import Writer
 MEASURE_EVERY = 250  # judged frames between two whose noise and level are noted
 OPEN = "tally.json"
 Suspects = Mapping[str, Mapping[str, int]]  # kind -> {logged, merged, over_budget, evicted, dropped: number}
-_SIGMAS = np.geomspace(0.5, 2048, 49)  # counts; the noise scale is 0.5 at least
-_LEVELS = np.concatenate([[0.0], np.geomspace(1, 65536, 65)])  # counts
 
 
 class Tallies:
@@ -112,27 +110,15 @@ class _Book:
         self.frames = self.detections = 0
         self.tracks = self._tracks_before = tracks_before
         self.warming: Counter[str] = Counter()
-        self._inputs = {
-            "sigma_difference": np.zeros(len(_SIGMAS) - 1, np.int64),
-            "sigma_frame": np.zeros(len(_SIGMAS) - 1, np.int64),
-            "level": np.zeros(len(_LEVELS) - 1, np.int64),
-        }
+        self._inputs = {name: np.zeros(len(edges) - 1, np.int64) for name, edges in EDGES.items()}
 
     def measure(self, frames: list[Frame]) -> None:
         """Note the noise and the level of the newest of these frames, which reach back over the input's history, as training patches have them."""
-        history = History(InputSpec("sequence", 1, self.spec.register))
-        picked = frames[:: -self.spec.frame_step][:4]
-        stack = [history.push(frame) for frame in reversed(picked)][-1]
-        if isinstance(stack, str):
-            return
-        for name, kind in (("sigma_difference", "difference"), ("sigma_frame", "sequence")):
-            spec = InputSpec(kind, 1, self.spec.register)
-            self._note(name, float(noise_scale(planes(stack.frames, spec, stack.shifts), spec)[0]), _SIGMAS)
-        self._note("level", float(np.median(stack.frames[0])), _LEVELS)
+        for name, value in input_statistics(frames, self.spec).items():
+            self._inputs[name][bin_of(name, value)] += 1
 
     def tally(self, suspects: Suspects) -> Tally:
         """What was counted up to now."""
-        edges = {name: _LEVELS if name == "level" else _SIGMAS for name in self._inputs}
         return Tally(
             **self.who,
             begin=self._begin,
@@ -142,11 +128,8 @@ class _Book:
             detections=self.detections,
             tracks=self.tracks - self._tracks_before,
             suspects=suspects,
-            inputs={name: {"edges": edges[name].tolist(), "counts": n.tolist()} for name, n in self._inputs.items()},
+            inputs={name: {"edges": EDGES[name].tolist(), "counts": n.tolist()} for name, n in self._inputs.items()},
         )
-
-    def _note(self, name: str, value: float, edges: np.ndarray) -> None:
-        self._inputs[name] += np.histogram(np.clip(value, edges[0], edges[-1]), edges)[0]
 
 
 def save_open(folder: Path, tally: Tally) -> None:
