@@ -18,6 +18,7 @@ COMMANDS = {  # name on the command line: module
     "devices": "devices",
     "ingest": "ingest",
     "review": "review",
+    "report": "report",
 }
 
 app = typer.Typer(

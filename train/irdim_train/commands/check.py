@@ -1,0 +1,71 @@
+"""irdim-train check."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from irdim_train.commands.progress import progress_bar
+
+LISTED = 10  # findings of a severity on the terminal
+
+
+def command(
+    data: Annotated[Path, typer.Argument(help="Data set, or recordings as irdim-train import takes them.")],
+    html: Annotated[Path | None, typer.Option(help="Also write a page with pictures and plots.")] = None,
+    layout: Annotated[str, typer.Option("--format", help="Layout of recordings; auto recognises it.")] = "auto",
+    centres_from: Annotated[int | None, typer.Option(help="Number of the first pixel in centre lists, 0 or 1.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Find what is wrong with frames, labels and splits, and what the targets are like.
+
+    Exit code 1 where something would harm training, 0 otherwise.
+
+    Example: irdim-train check data --html check.html
+    """
+    from irdim.dataset import Dataset
+    from irdim.dataset.schema import FILE
+    from irdim_train.checking import Subject, check, subjects_of_data, subjects_of_recordings
+    from irdim_train.checking.page import sizing_table, summary_table, write_page
+    from irdim_train.importing import Options
+
+    def look(subjects: list[Subject]):  # type: ignore[no-untyped-def]
+        with progress_bar("check") as bar:
+            task = bar.add_task("check", total=sum(s.length or 0 for s in subjects) or None)
+            return check(subjects, lambda name: bar.update(task, advance=1, description=f"check {name}"))
+
+    if (data / FILE).is_file():
+        with Dataset.open(data) as dataset:
+            checked = look(subjects_of_data(dataset))
+    else:
+        checked = look(subjects_of_recordings([data], layout, Options(centres_from=centres_from)))
+    if html is not None:
+        write_page(html, checked, str(data))
+    if as_json:
+        print(json.dumps({"data": str(data), **checked.to_json()}, allow_nan=False))
+        raise typer.Exit(int(checked.harmful))
+    console = Console(highlight=False, soft_wrap=True)
+    told: Counter[str] = Counter()
+    for finding in checked.findings:
+        told[finding.severity.value] += 1
+        if told[finding.severity.value] <= LISTED:
+            console.print(f"{finding.severity.value}: {finding.text}", markup=False)
+    for severity, n in told.items():
+        if n > LISTED:
+            console.print(f"{severity}: {n - LISTED} more; --html or --json for all")
+    for table in (summary_table(checked), sizing_table(checked)) if checked.seen else ():
+        shown = Table(*table.heads)
+        for row in table.rows:
+            shown.add_row(*map(str, row))
+        console.print(shown)
+    if checked.seen:
+        step, why = checked.frame_step()
+        console.print(f"suggested: --frame-step {step} ({why})")
+    console.print("something here would harm training" if checked.harmful else "nothing that would harm training")
+    if html is not None:
+        console.print(f"page: {html}", markup=False)
+    raise typer.Exit(int(checked.harmful))
