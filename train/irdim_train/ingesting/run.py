@@ -222,7 +222,8 @@ class _Taker:
 
 def _tally_json(log: TallyLog) -> dict[str, Any]:
     t = log.tally
-    return {**vars(t), "begin": t.begin.isoformat(), "end": t.end.isoformat()}
+    times = {"begin": t.begin.isoformat(), "end": t.end.isoformat(), "seconds": (t.end - t.begin).total_seconds()}
+    return {**vars(t), **times}
 
 
 def _name(path: str) -> str:
