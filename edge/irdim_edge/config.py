@@ -1,12 +1,13 @@
 """The daemon's configuration: one TOML file, every key with its meaning, an unknown key refused."""
 
 import json
+import math
 import socket
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from irdim.bundle import Bundle
 from irdim.errors import InputError
@@ -26,7 +27,6 @@ else:
     import tomli as tomllib
 
 _Path = Annotated[str, Field(min_length=1)]
-_PositiveNumber = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _DEFAULTS = TrackerOptions()
 MB = 1 << 20
 
@@ -44,7 +44,7 @@ class CameraSection(_Section):
         min_length=1,
         description="Recorded sequences to replay, or folders of sequences, one after the other.",
     )
-    rate: Literal["own", "flat-out"] | _PositiveNumber = Field(
+    rate: str | float = Field(
         default="own",
         description='"own": as fast as it was recorded; "flat-out": as fast as this machine can; a number: frames a second.',
     )
@@ -54,6 +54,13 @@ class CameraSection(_Section):
     step: int = Field(
         default=1, ge=1, le=1000, description="Take every n-th frame: for a camera faster than the bundle's interval."
     )
+
+    @field_validator("rate")
+    @classmethod
+    def _known(cls, rate: str | float) -> str | float:
+        if rate in ("own", "flat-out") or (isinstance(rate, float) and 0 < rate < math.inf):
+            return rate
+        raise ValueError('must be "own", "flat-out" or a number of frames a second above 0')
 
 
 class TrackerSection(_Section):
@@ -275,9 +282,10 @@ def check_config(config: Config, *, bundle: bool, source: bool, upload: bool) ->
 def number_or_text(text: str | None) -> float | str | None:
     """A number where it is one, as TOML would have it."""
     try:
-        return None if text is None else float(text)
+        number = float(text or "")
     except ValueError:
         return text
+    return number if math.isfinite(number) else text
 
 
 def commented_config(values: dict[str, Any] | None = None) -> str:

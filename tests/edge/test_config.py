@@ -37,6 +37,11 @@ def test_options_fill_in_their_keys(tmp_path):
     assert config.upload.url == "sftp://me@host/logs"
 
 
+@pytest.mark.parametrize(("text", "rate"), [("25", 25.0), ("12.5", 12.5), ('"flat-out"', "flat-out")])
+def test_the_rate_is_a_word_or_a_number(tmp_path, text, rate):
+    assert load_config(written(tmp_path, f"[camera]\nrate = {text}")).camera.rate == rate
+
+
 def test_paths_count_from_the_file(tmp_path):
     config = load_config(written(tmp_path, 'out = "o"\n[upload]\nurl = "depot"\n'))
     assert config.out_path == tmp_path / "o"
@@ -106,7 +111,8 @@ def test_what_is_given_is_checked_and_written(small_bundle, tmp_path):
         (["--source", "nowhere"], "there is no such sequence"),
         (["--source", "."], "no sequence in this folder"),
         (["--rate", "0"], "camera.rate"),
-        (["--rate", "fast"], "camera.rate"),
+        (["--rate", "fast"], "frames a second above 0"),
+        (["--rate", "inf"], "frames a second above 0"),
         (["--upload", "nosuch://x"], "nosuch"),
         (["--upload", "sftp:///x"], "names no host"),
         (["--upload", "sftp://me:hidden@host/x"], "holds a credential"),
