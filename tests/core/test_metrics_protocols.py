@@ -10,6 +10,7 @@ from scipy.optimize import linear_sum_assignment
 from irdim.boxes import Box, Detection
 from irdim.errors import InputError
 from irdim.metrics import PROTOCOLS, BoxOverlap, CentreDistance, MaskCentroid, open_metric
+from irdim.score_scale import ScoreScale
 
 SHAPE = (60, 80)
 
@@ -33,7 +34,7 @@ found = st.lists(
 
 def area_shared(a, b):
     """Intersection over union by counting the squares of a fine grid that either box covers."""
-    fine = np.arange(0, 40, 0.05) + 0.025
+    fine = np.arange(-5, 40, 0.05) + 0.025
     inside = [
         (abs(fine[None, :] - o.x) <= o.w / 2) & (abs(fine[:, None] - o.y) <= o.h / 2) for o in (a, b)
     ]  # (H, W) bool each
@@ -195,3 +196,15 @@ def test_a_sweep_over_100000_detections_takes_well_under_a_second():
     metric.best()
     metric.at_false_alarms(0.1)
     assert time.process_time() - begun < 0.5
+
+
+def test_scaled_scores_move_thresholds_and_nothing_else():
+    metric = CentreDistance()
+    metric.update([det(10, 10, 0.8), det(40, 40, 0.4)], [Box(10, 10, 3, 3), Box(70, 10, 3, 3)], SHAPE)
+    scale = ScoreScale(2.0, -1.0)
+    scaled = metric.scaled(scale)
+    assert scaled.curve()["recall"] == metric.curve()["recall"]
+    np.testing.assert_allclose(scaled.curve()["threshold"], scale(np.array([0.8, 0.4])))
+    np.testing.assert_allclose(scaled.found_at(), [float(scale(0.8)), np.nan])
+    scaled.update([det(10, 10)], [], SHAPE)
+    assert (scaled.at(0).frames, metric.at(0).frames) == (2, 1)
