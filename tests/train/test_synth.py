@@ -9,10 +9,12 @@ import sys
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from irdim.errors import InputError
 from irdim.registration import estimate_shift, texture
 from irdim.scr import local_scr
+from irdim_train.cli import app
 from irdim_train.importing import import_sequences, plan_import
 from irdim_train.synth import SynthOptions, generate, sequence_jobs, write_jobs
 
@@ -237,3 +239,32 @@ def test_truth_and_boxes_agree(tmp_path):
     )
     assert told
     assert np.allclose(told, written, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--size", "10"], "--size 10: write WIDTHxHEIGHT"),
+        (["--sequences", "0"], "--sequences 0"),
+        (["--stacks", "9"], "--stacks is for --patches"),
+        (["--patches", "--frames", "9"], "--frames is for sequences"),
+        (["--scale", "0.5"], "--scale scales a --preset"),
+        (["--preset", "papre"], "--preset papre: one of paper"),
+        (["--preset", "paper", "--sequences", "3"], "--sequences is decided by the --preset"),
+        (["--snr", "4", "--scr", "4"], "give one of them"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_options_that_make_no_sense_together_are_refused_and_nothing_is_written(words, named, tmp_path):
+    result = CliRunner().invoke(app, ["synth", str(tmp_path / "out"), *words])
+    assert isinstance(result.exception, InputError)
+    assert named in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_option_given_beside_a_preset_wins(tmp_path):
+    words = ["--preset", "paper", "--scale", "0.001", "--size", "64x48", "--layers", "1", "--snr", "9", "--json"]
+    result = CliRunner().invoke(app, ["synth", str(tmp_path), *words])
+    assert json.loads(result.stdout)["sequences"] in (89, 90)
+    truth = json.loads(next(tmp_path.glob("val-*/truth.json")).read_text())["options"]
+    assert (truth["width"], truth["layers"], truth["snr"], truth["scr"], truth["stripes"]) == (64, 1, 9, None, 20)
