@@ -41,7 +41,7 @@ def draw_plots(evaluated: Evaluated) -> dict[str, Figure]:
             )
     for name, ranges in evaluated.breakdown.items():
         if ranges:
-            caption = f"Pd ({main}) with 95 % intervals where five sequences or more have such targets."
+            caption = f"{PROPERTIES[name].title}: Pd ({main}), with 95 % intervals where five sequences or more have such targets."
             draw = partial(_ranges, ranges=ranges, title=PROPERTIES[name].title)
             plots[f"by-{name}"] = plot(draw, caption)
     scores = [(n, m.at(threshold).f1) for n, m in evaluated.result.per_sequence.items()]

@@ -144,7 +144,7 @@ def _row(evaluated: "Evaluated", metric: Metric) -> dict[str, Any]:
 
 
 def _show(evaluated: "Evaluated", out: Path | None) -> None:
-    table = Table("protocol", "precision", "recall", "F1", "95 %", "FA/frame", "best F1 (at)", box=SIMPLE)
+    table = Table("protocol", "P", "R (Pd)", "F1", "95 %", "FA/frame", "best F1 (at)", box=SIMPLE, padding=(0, 1, 0, 0))
     for name, metric in evaluated.metrics.items():
         score, best = metric.at(evaluated.threshold), metric.best()
         rates = (score.precision, score.recall, score.f1)
