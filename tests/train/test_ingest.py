@@ -4,15 +4,18 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import numpy as np
 import pytest
-from field import field_log
+from field import described, field_log, make_signer, rezipped, sampled_frame, tally_file
 
+from irdim.boxes import Box
 from irdim.dataset import Dataset
 from irdim.errors import InputError
 from irdim.fieldlog import read_log
+from irdim.sources import Frame
 from irdim_train.ingesting import ingest
 
 
@@ -192,3 +195,293 @@ def test_kills_lose_and_double_nothing(tmp_path):
         assert (result.added, result.there) == ([], 24)
         assert {i.provenance["log"] for i in data.queue_items()} == names
         assert len(data.sequences()) == 24
+
+
+# who may send
+
+
+def test_without_a_known_device_anything_sound_comes_in_and_is_marked(data, tmp_path):
+    signer = make_signer(tmp_path)
+    field_log(tmp_path / "depot", 1)
+    field_log(tmp_path / "depot", 2, signer=signer)
+    result = ingest(data, str(tmp_path / "depot"))
+    assert (len(result.added), result.unsigned) == (2, 2)
+    assert {log.device_key for log in data.logs()} == {None, signer.device_key}
+    assert not any(log.provenance["known"] for log in data.logs())
+
+
+def test_a_data_set_that_knows_a_device_refuses_all_others(data, tmp_path):
+    depot, known, stranger = tmp_path / "depot", make_signer(tmp_path), make_signer(tmp_path, "other.key")
+    data.add_device("mast-3", known.device_key, who="anna")
+    good = field_log(depot, 1, signer=known)
+    unsigned, foreign = field_log(depot, 2), field_log(depot, 3, signer=stranger)
+    tallied = tally_file(depot)
+    result = ingest(data, str(depot))
+    assert (result.added, result.unsigned) == ([good.name], 0)
+    assert "not signed" in result.quarantined[unsigned.name]
+    assert f"signed by {stranger.device_key}" in result.quarantined[foreign.name]
+    assert "not signed" in result.quarantined[tallied.name]
+    assert {r.name for r in data.refused()} == {unsigned.name, foreign.name, tallied.name}
+    data.add_device("mast-4", stranger.device_key, who="anna")  # then what waits there comes in
+    assert ingest(data, str(depot)).added == [foreign.name]
+    assert foreign.name not in {r.name for r in data.refused()}
+    assert not (tmp_path / "data" / "quarantine" / foreign.name).exists()
+    data.remove_device("mast-3", who="anna")
+    late = field_log(depot, 5, signer=known)
+    assert "no known device" in ingest(data, str(depot)).quarantined[late.name]
+
+
+def test_signatures_can_be_required_before_any_device_is_known(data, tmp_path):
+    field_log(tmp_path / "depot", 1)
+    field_log(tmp_path / "depot", 2, signer=make_signer(tmp_path))
+    assert len(ingest(data, str(tmp_path / "depot"), require_signature=True).quarantined) == 2
+
+
+def test_a_device_speaks_in_its_own_name_alone(data, tmp_path):
+    known = make_signer(tmp_path)
+    data.add_device("mast-4", known.device_key, who="anna")
+    field_log(tmp_path / "depot", 1, signer=known)  # it calls itself mast-3
+    ingest(data, str(tmp_path / "depot"))
+    (item,) = data.queue_items()
+    assert (item.provenance["device"], item.provenance["said_device"]) == ("mast-4", "mast-3")
+    assert data.sequences()[0].group == "field mast-4/west"
+
+
+# the same thing again
+
+
+def test_a_replay_in_another_file_does_nothing(data, depot, tmp_path):
+    ingest(data, str(depot))
+    first = sorted(depot.glob("*.irlog"))[0]
+    again = rezipped(first)
+    assert again.name != first.name
+    result = ingest(data, str(depot))
+    assert (result.added, result.replayed, result.there) == ([], 1, 3)
+    assert len(data.queue_items()) == len(data.sequences()) == 3
+    assert ingest(data, str(depot)).there == 4  # it is not fetched anew
+
+
+def test_an_old_log_under_a_new_name_is_refused(data, depot):
+    first = sorted(depot.glob("*.irlog"))[0]
+    other = first.with_name("2031" + first.name[4:])
+    other.write_bytes(first.read_bytes())
+    result = ingest(data, str(depot))
+    assert result.there == 1  # the digest is in the name: whichever came first is taken, once
+    assert len(data.queue_items()) == 3
+
+
+def test_a_signed_log_cannot_be_changed_nor_lose_its_signature(data, tmp_path):
+    known, depot = make_signer(tmp_path), tmp_path / "depot"
+    data.add_device("mast-3", known.device_key, who="anna")
+    log = field_log(depot, 1, signer=known)
+    changed = rezipped(log, described(lambda d: d["verdict"].update(score=1.0)))
+    stripped = rezipped(log, lambda members: members.pop("signature.json"))
+    log.unlink()
+    result = ingest(data, str(depot))
+    assert result.added == []
+    assert "signature is wrong" in result.quarantined[changed.name]
+    assert "signature is missing" in result.quarantined[stripped.name]
+
+
+def test_in_whatever_order_logs_come_the_data_set_is_the_same(tmp_path):
+    logs = [field_log(tmp_path / "all", seed, score=seed / 10, minute=9 - seed) for seed in range(6)]
+    found = []
+    for turn in range(2):
+        with Dataset.create(tmp_path / f"data{turn}") as data:
+            for log in logs if turn else reversed(logs):
+                depot = tmp_path / f"depot{turn}"
+                depot.mkdir(exist_ok=True)
+                (depot / log.name).write_bytes(log.read_bytes())
+                ingest(data, str(depot))
+            found.append(([(i.key, i.score) for i in data.queue_items()], contents(data)))
+    assert found[0] == found[1]
+
+
+# what a hostile or broken device may say
+
+
+@pytest.mark.parametrize("years", [-60, 30])
+def test_a_clock_that_is_years_off_is_recorded_and_changes_nothing_else(data, tmp_path, years):
+    at = datetime.now(timezone.utc) + timedelta(days=365 * years)
+    log = field_log(tmp_path / "depot", 1, at=at)
+    good = field_log(tmp_path / "depot", 2, score=0.9, at=datetime.now(timezone.utc))
+    result = ingest(data, str(tmp_path / "depot"))
+    assert sorted(result.added) == sorted([log.name, good.name])
+    assert list(result.clocks) == [log.name]
+    assert "days off" in result.clocks[log.name]
+    items = {i.provenance["log"]: i for i in data.queue_items()}
+    assert abs(items[log.name].provenance["clock_off"] / 86400 - 365 * years) < 1
+    assert "clock_off" not in items[good.name].provenance
+    assert [i.score for i in data.queue_items()] == [0.9, 0.5]
+
+
+def test_content_that_cannot_be_taken_in_does_not_hold_up_the_rest(data, depot):
+    """Found by thinking like an attacker: one log that the reader takes and the data set does not must not block every ingest."""
+    first = sorted(depot.glob("*.irlog"))[0]
+    for change in (
+        lambda d: d["frames"].update(times=[1e17] * 12),
+        lambda d: d.update(interval=1e-300),
+        lambda d: d["verdict"].update(w=1e17, h=1e17),
+        lambda d: d.update(source="\ud800"),
+        lambda d: d.update(input={"frame_step": "x", "register": []}),
+    ):
+        rezipped(first, described(change))
+    result = ingest(data, str(depot))
+    assert {log.name for log in depot.rglob("*.irlog")} == {*result.added, *result.quarantined}
+    assert len(result.added) >= 3
+
+
+def test_a_quarantine_is_bounded_and_the_reasons_stay(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("irdim_train.ingesting.run.MOST_QUARANTINE", 1000)
+    log = field_log(tmp_path / "depot", 1)
+    log.write_bytes(log.read_bytes()[:-1])
+    assert list(ingest(data, str(tmp_path / "depot")).quarantined) == [log.name]
+    (reason,) = (tmp_path / "data" / "quarantine").iterdir()
+    assert "the quarantine is full" in reason.read_text()
+
+
+def test_the_reason_does_not_repeat_the_name(data, tmp_path):
+    log = field_log(tmp_path / "depot", 1)
+    log.write_bytes(log.read_bytes()[:-1])
+    process = start(str(tmp_path / "depot"), "--data", str(tmp_path / "data"))
+    out = process.communicate(timeout=60)[0]
+    assert f"quarantined: {log.name}: its digest" in out
+
+
+# splits
+
+
+@pytest.mark.parametrize("by", ["name", "digest"])
+def test_suspects_of_a_kept_back_recording_stay_kept_back(data, tmp_path, by):
+    frames = [Frame(i, i / 25, np.full((20, 20), i, np.uint16)) for i in range(5)]
+    kept = data.add_sequence("night", frames, {}, split="val", group="roof", source="x", who="anna")
+    assert kept is not None
+    source = {"source": "night"} if by == "name" else {"source": "renamed", "source_digest": kept.digest}
+    field_log(tmp_path / "depot", 1, context=source)
+    field_log(tmp_path / "depot", 2, context={"source": "another"})
+    ingest(data, str(tmp_path / "depot"))
+    found = {(s.split, s.group) for s in data.sequences() if s.name.startswith("log-")}
+    assert found == {("val", "roof"), ("train", "field mast-3/west")}
+    data.check_splits()
+
+
+# samples and tallies
+
+
+def test_a_sampled_frame_is_marked_in_full_before_it_counts(data, tmp_path):
+    log = sampled_frame(tmp_path / "depot", 1, [(24.0, 24.0, 0.9), (5.0, 5.0, 0.2)], probability=0.02)
+    ingest(data, str(tmp_path / "depot"))
+    (item,) = data.queue_items()
+    assert (item.kind, item.box_id, item.provenance["sample_probability"]) == ("sample", None, 0.02)
+    assert [d["score"] for d in item.provenance["detections"]] == [0.9]  # the other is below the report threshold
+    sequence = data.sequence(f"log-{log.name[-22:-6]}")
+    assert [b.label for b in data.boxes(sequence)[item.frame]] == ["ignore"]
+    with pytest.raises(InputError, match="mark the target itself"):
+        data.decide(item.id, "target", who="anna", why="seen")
+    data.add_box(sequence, item.frame, Box(24, 24, 3, 3), who="anna", why="seen")
+    data.add_box(sequence, item.frame, Box(40, 40, 6, 6, "ignore"), who="anna", why="unclear")
+    data.decide(item.id, "accept", who="anna", why="complete")
+    assert {(b.label, b.w) for b in data.boxes(sequence)[item.frame]} == {("target", 3), ("ignore", 6)}
+    assert [b.label for b in data.boxes(sequence)[0]] == ["ignore"]  # the frames around it stay covered
+
+
+def test_a_sample_of_one_target_is_decided_in_one_step_and_a_rejected_one_stays_covered(data, tmp_path):
+    for seed in (1, 2):
+        sampled_frame(tmp_path / "depot", seed, [])
+    ingest(data, str(tmp_path / "depot"))
+    one, other = data.queue_items()
+    data.decide(one.id, "target", who="anna", why="seen", box=Box(10, 10, 3, 3))
+    data.decide(other.id, "reject", who="anna", why="too dim to say")
+    sequences = {s.id: s for s in data.sequences()}
+    assert [(b.label, b.x) for b in data.boxes(sequences[one.sequence_id])[one.frame]] == [("target", 10)]
+    assert [b.label for b in data.boxes(sequences[other.sequence_id])[other.frame]] == ["ignore"]
+
+
+def test_a_tally_comes_in_once_and_asks_nobody(data, tmp_path):
+    tally_file(tmp_path / "depot")
+    for there in (0, 1):
+        result = ingest(data, str(tmp_path / "depot"))
+        assert (result.tallies, result.there, data.queue_items(), data.sequences()) == (1 - there, there, [], [])
+    ((log, tally),) = data.tallies()
+    assert (log.kind, tally["frames"], tally["seconds"]) == ("tally", 90_000, 3600)
+
+
+def test_a_whole_frame_beside_the_crop_comes_in_too(data, tmp_path):
+    whole = np.arange(128 * 160, dtype=np.uint16).reshape(128, 160)
+    log = field_log(tmp_path / "depot", 1, whole_frame=whole)
+    ingest(data, str(tmp_path / "depot"))
+    sequence = data.sequence(f"log-{log.name[-22:-6]}-whole")
+    assert np.array_equal(data.frames(sequence)[0], whole)
+    assert [b.label for b in data.boxes(sequence)[0]] == ["ignore"]
+
+
+# ends that fail
+
+
+def test_a_folder_without_logs_says_so(tmp_path, data):
+    (tmp_path / "depot").mkdir()
+    (tmp_path / "depot" / "notes.txt").write_text("no log")
+    process = start(str(tmp_path / "depot"), "--data", str(tmp_path / "data"))
+    error = process.communicate(timeout=60)[1]
+    assert (process.returncode, error.count("\n")) == (2, 1)
+    assert "no field log" in error
+
+
+def test_a_server_that_fails_one_request_in_three_is_asked_again(data, tmp_path, monkeypatch):
+    """A real folder behind a file system that fails."""
+    import fsspec
+    from fsspec.implementations.local import LocalFileSystem
+
+    class Shaky(LocalFileSystem):
+        protocol = "shaky"
+        draw = random.Random(2)
+
+        def open(self, *args, **options):
+            if self.draw.random() < 1 / 3:
+                raise OSError("connection reset")
+            return super().open(*args, **options)
+
+    monkeypatch.setattr("irdim_train.ingesting.fetching.WAITS", (0.0,) * 4)
+    fsspec.register_implementation("shaky", Shaky, clobber=True)
+    logs = [field_log(tmp_path / "depot", seed) for seed in range(20)]
+    result = ingest(data, f"shaky://{tmp_path / 'depot'}")
+    for _ in range(3):
+        result = ingest(data, f"shaky://{tmp_path / 'depot'}") if result.failed else result
+    assert {log.name for log in data.logs()} == {log.name for log in logs}
+    assert len(data.queue_items()) == 20
+
+
+def test_two_ingests_do_not_meet(data, depot, tmp_path):
+    import fcntl
+
+    with (tmp_path / "data" / "ingest.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match="another irdim-train ingest"):
+            ingest(data, str(depot))
+
+
+_FULL = f"""
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (MOST, MOST))
+{_RUN}"""
+
+
+@pytest.mark.parametrize("limit", [3_000, 100_000, 200_000, 260_000])
+def test_a_disk_that_fills_ends_in_one_line_and_the_next_run_goes_on(tmp_path, limit):
+    """No file may grow beyond the limit, as on a full disk: at once, at the download, at the frames, in SQLite."""
+    depot = tmp_path / "depot"
+    names = {field_log(depot, seed).name for seed in range(3)}
+    Dataset.create(tmp_path / "data").close()
+    command = [sys.executable, "-c", _FULL.replace("MOST", str(limit)), str(depot), "--data", str(tmp_path / "data")]
+    full = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    if full.returncode:
+        assert (full.returncode, full.stderr.count("\n")) == (2, 1), full.stderr
+    with Dataset.open(tmp_path / "data") as data:
+        assert len(data.sequences()) == len(data.queue_items()) == len(data.logs())
+        assert data.refused() == []  # a full disk is no log's fault
+        ingest(data, str(depot))
+        assert {log.name for log in data.logs()} == names
+        assert len(data.sequences()) == len(data.queue_items()) == 3
+    assert not list((tmp_path / "data").glob(".incoming/*"))
+    assert limit > 200_000 or full.returncode == 2

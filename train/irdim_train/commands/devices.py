@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Column, Table
 
 command = typer.Typer(
     no_args_is_help=True, help="Say whose field logs a data set takes: ingest refuses all others once one is known."
@@ -62,10 +60,8 @@ def list_(data: Data = Path("data"), as_json: AsJson = False) -> None:
     if not known:
         print("no known device: field logs are taken from anybody; next: irdim-train devices add NAME KEY")
         return
-    table = Table("name", Column("key", overflow="fold"), "added by", "at")
-    for device in known:
-        table.add_row(device.name, device.key, device.who, device.at)
-    Console(highlight=False).print(table)
+    for device in known:  # a key is to be compared, so it stays in one piece
+        print(f"{device.name:<16} {device.key}  {device.who}, {device.at}")
 
 
 @command.command()

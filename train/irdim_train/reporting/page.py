@@ -31,21 +31,7 @@ def write_page(loop: Loop, path: Path, data: Path) -> None:
 
 def _overview(loop: Loop) -> Section:
     heads = ["iteration", "device", "bundle", "known", "hours", "frames", "judged", "detections", "tracks", "suspects"]
-    rows = [
-        [
-            r.iteration,
-            r.device,
-            r.bundle[:12],
-            "yes" if r.known else "no",
-            f"{r.seconds / 3600:.1f}",
-            r.frames,
-            r.judged,
-            r.detections,
-            r.tracks,
-            sum(s.arrived for s in r.suspects.values()),
-        ]
-        for r in loop.rows
-    ]
+    rows = [_overview_row(r) for r in loop.rows]
     text = [
         "Frames, detections and tracks are what devices say in their tallies; judged frames are those with full history. "
         "Suspects are the field logs that arrived. The iteration is the one in which they were ingested.",
@@ -53,6 +39,11 @@ def _overview(loop: Loop) -> Section:
     if not any(r.frames for r in loop.rows):
         text.append("No tally has arrived yet: frames, detections and drift are not known.")
     return Section("What came in", text, [Table(heads, rows)])
+
+
+def _overview_row(r: Row) -> list[Any]:
+    who = [r.iteration, r.device, r.bundle[:12], "yes" if r.known else "no", f"{r.seconds / 3600:.1f}"]
+    return [*who, r.frames, r.judged, r.detections, r.tracks, sum(s.arrived for s in r.suspects.values())]
 
 
 def _suspects(loop: Loop) -> Section:
