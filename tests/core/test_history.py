@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from irdim.differencing import InputSpec
-from irdim.history import History, Stack
+from irdim.history import History, Stack, with_full_history
 from irdim.sources import Frame
 
 
@@ -41,3 +43,15 @@ def test_a_break_voids_the_stack_until_the_ring_is_full_again(broken, reason):
 def test_without_a_nominal_interval_no_gap_is_looked_for():
     history = History(InputSpec("difference"))
     assert isinstance([history.push(frame(i, i * i * 10.0)) for i in range(4)][-1], Stack)
+
+
+@given(
+    st.lists(st.sampled_from([1.0, 1.0, 1.0, 1.4, 3.0, -2.0]), min_size=1, max_size=40),
+    st.integers(1, 4),
+    st.sampled_from([None, 1.0]),
+)
+def test_which_frames_have_full_history_is_told_from_their_times(waits, step, interval):
+    times, spec = np.cumsum(waits), InputSpec("difference", step)
+    history = History(spec, interval)
+    pushed = [isinstance(history.push(frame(i, time)), Stack) for i, time in enumerate(times)]
+    assert with_full_history(times, spec, interval).tolist() == pushed

@@ -4,15 +4,19 @@ import shutil
 import numpy as np
 import pytest
 from conftest import make_data
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from irdim.boxes import Box
 from irdim.dataset import Dataset
 from irdim.differencing import InputSpec, high_pass, network_input
 from irdim.errors import InputError
 from irdim.history import History
-from irdim.patches import Patches
+from irdim.patches import BOXES, Patches
 from irdim.sources import Frame
+from irdim_train.assignment import assign_cells
 from irdim_train.crop import crop
+from irdim_train.places import Key, around_targets, of_background, structure
 
 
 def stack_of(data, sequence, index, spec):
@@ -171,3 +175,162 @@ def test_what_a_kill_left_is_put_back_or_removed(small_data, tmp_path):
             crop(data, tmp_path / "p", size=512, frame_step=1, register=False, fresh=True)
     assert [path.name for path in tmp_path.iterdir()] == ["p"]
     assert len(Patches.open(tmp_path / "p").table)
+
+
+@settings(max_examples=6, deadline=None)
+@given(
+    size=st.sampled_from([16, 24, 32, 64, 80]),
+    frame_step=st.integers(1, 4),
+    background=st.sampled_from([0.0, 0.3, 2.0]),
+    hard=st.sampled_from([0.0, 0.5, 1.0]),
+    seed=st.integers(0, 99),
+)
+def test_the_reader_gives_what_a_slow_cut_from_the_frames_gives(
+    small_data, tmp_path_factory, size, frame_step, background, hard, seed
+):
+    out = tmp_path_factory.mktemp("cut") / "p"
+    with Dataset.open(small_data) as data:
+        options = {"size": size, "frame_step": frame_step, "background": background, "hard_background": hard}
+        crop(data, out, **options, seed=seed, register=False)
+        patches = Patches.open(out)
+        sequences = {s.id: s for s in data.sequences()}
+        frames = {i: np.array(data.frames(s)) for i, s in sequences.items()}
+        labels = {i: data.boxes(s) for i, s in sequences.items()}
+    assert patches.size == size
+    for i in np.random.default_rng(seed).permutation(len(patches.table))[:50]:
+        cut = patches.table[i]
+        rows, columns = slice(cut["top"], cut["top"] + size), slice(cut["left"], cut["left"] + size)
+        of_sequence = frames[cut["sequence"]]
+        slow = np.stack([of_sequence[cut["frame"] - k * frame_step][rows, columns] for k in range(4)])
+        assert (patches.stacks[i] == slow).all()
+        inside = patches.boxes[patches.boxes["patch"] == i]
+        there = [
+            b
+            for b in labels[cut["sequence"]].get(cut["frame"], [])
+            if cut["left"] <= b.x < cut["left"] + size and cut["top"] <= b.y < cut["top"] + size
+        ]
+        assert inside["box"].tolist() == [b.id for b in there]
+        assert inside["x"] == pytest.approx([b.x - cut["left"] for b in there], abs=1e-4)
+        assert inside["y"] == pytest.approx([b.y - cut["top"] for b in there], abs=1e-4)
+
+
+@given(st.data())
+def test_any_choice_of_stacks_is_that_of_the_array(small_patches, drawn):
+    patches, whole = Patches.open(small_patches), np.load(small_patches / "stacks.npy")
+    number = st.integers(-len(whole), len(whole) - 1)
+    index = drawn.draw(
+        st.one_of(number, st.lists(number).map(lambda i: np.array(i, int)), st.slices(len(whole))), label="index"
+    )
+    assert (patches.stacks[index] == whole[index]).all()
+    rows = np.array(drawn.draw(st.lists(st.integers(0, len(whole) - 1), max_size=5), label="rows"), int)
+    out = np.full((len(rows), *whole.shape[1:]), 7, whole.dtype)
+    patches.stacks.read(rows, out)
+    assert (out == whole[rows]).all()
+
+
+def test_stacks_cut_off_while_they_are_read_are_an_error_not_a_crash(small_patches, tmp_path):
+    copy = shutil.copytree(small_patches, tmp_path / "p")
+    patches = Patches.open(copy)
+    with (copy / "stacks.npy").open("r+b") as file:
+        file.truncate(5000)
+    with pytest.raises(InputError, match="was cut off"):
+        patches.stacks[5:9]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"background": -1.0}, "--background -1: must be 0 to 100"),
+        ({"background": float("nan")}, "--background nan: must be 0 to 100"),
+        ({"background": 1e9}, "must be 0 to 100"),
+        ({"hard_background": 1.5}, "--hard-background 1.5: must be a share"),
+        ({"hard_background": float("nan")}, "--hard-background nan: must be a share"),
+    ],
+)
+def test_proportions_that_make_no_sense_are_refused(small_data, tmp_path, options, message):
+    with Dataset.open(small_data) as data, pytest.raises(InputError, match=message):
+        crop(data, tmp_path / "p", size=32, frame_step=1, register=False, **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("background", [0.0, 0.5, 3.0])
+def test_the_proportion_of_background_is_the_chosen_one(small_data, tmp_path, background):
+    with Dataset.open(small_data) as data:
+        result = crop(data, tmp_path / "p", size=16, frame_step=1, register=False, background=background)
+    sequences = result["sequences"] if background else 0  # one more a sequence
+    assert result["background"] == pytest.approx(background * result["with_target"] + sequences, rel=0.15)
+
+
+def edge_of_cloud() -> np.ndarray:
+    """(256, 256) uint16: noise, and one soft edge from row 100 on; a dead pixel far from it."""
+    rng = np.random.default_rng(0)
+    step = 300 / (1 + np.exp(-(np.arange(256) - 104.0) / 3))
+    frame = np.rint(1000 + step[:, None] + rng.normal(0, 12, (256, 256))).astype(np.uint16)
+    frame[220, 40] = 16383
+    return frame
+
+
+def test_hard_background_lies_on_edges_more_often_the_steeper_they_are_and_never_on_a_target():
+    frame, size = edge_of_cloud(), 32
+    target = Box(60, 104, 5, 5)
+
+    def drawn(hard: float) -> list:
+        keys: list[Key] = [(0, 1, i) for i in range(300)]
+        return [p for key in keys for p in of_background([target], frame.shape, size, key, 1.0, hard, lambda: frame)]
+
+    steep = structure(frame)
+    means = {
+        hard: np.array([steep[p.top : p.top + size, p.left : p.left + size].mean() for p in drawn(hard)])
+        for hard in (0.0, 1.0)
+    }
+    assert means[1.0].mean() > 2.5 * means[0.0].mean()
+    assert np.mean([p.top < 104 < p.top + size for p in drawn(1.0)]) > 0.8
+    assert np.mean([p.top < 104 < p.top + size for p in drawn(0.0)]) < 0.3
+    for place in drawn(1.0):
+        assert not (place.left - 8 <= target.x < place.left + size + 8 and place.top - 8 <= 104 < place.top + size + 8)
+    assert len({p.left for p in drawn(1.0)}) > 50  # anywhere along the edge
+    assert sum(p.hard for p in drawn(0.5)) == pytest.approx(150, abs=30)
+
+
+def test_hard_background_of_a_frame_without_any_structure_lies_anywhere():
+    flat = np.full((64, 64), 1000, np.uint16)
+    places = [p for i in range(50) for p in of_background([], (64, 64), 32, (0, 1, i), 1.0, 1.0, lambda: flat)]
+    assert len(places) == 50
+    assert not any(p.hard for p in places)
+
+
+@given(st.floats(34, 86), st.floats(34, 62), st.integers(0, 1000))
+def test_a_target_that_moves_a_little_mostly_keeps_its_place(x, y, seed):
+    kept = 0
+    for frame in range(30):
+        (before,) = around_targets([Box(x, y, 5, 5)], (96, 120), 64, (seed, 1, frame))
+        (after,) = around_targets([Box(x + 0.5, y, 5, 5)], (96, 120), 64, (seed, 1, frame))
+        kept += before == after
+        assert 0 <= before.top <= y < before.top + 64 <= 96
+        assert 0 <= before.left <= x < before.left + 64 <= 120
+    assert kept > 20
+
+
+def test_crop_counts_targets_that_share_a_cell(tmp_path):
+    make_data(tmp_path / "data", 3)
+    with Dataset.open(tmp_path / "data") as data:
+        sequence = data.sequence("seq0")
+        for dx in (0, 2):
+            data.add_box(sequence, 20, Box(44.5 + dx, 44.5, 4, 4), who="tests", why="a pair")
+        pair = crop(data, tmp_path / "pair", size=80, frame_step=1, register=False, background=0)
+        for i in range(24):
+            data.add_box(sequence, 30, Box(44 + i / 10, 44, 2, 2), who="tests", why="a flock")
+        flock = crop(data, tmp_path / "flock", size=80, frame_step=1, register=False, background=0)
+    assert pair["moved"] >= 1
+    assert pair["lost"] == 0
+    assert flock["lost"] >= 1
+
+
+def test_every_target_gets_a_cell_of_its_own_or_none():
+    boxes = np.zeros(30, BOXES)
+    boxes["x"], boxes["y"], boxes["w"], boxes["h"] = 20, 20, 3, 3
+    cells, moved = assign_cells(boxes, (10, 10), 8)
+    given_cells = [tuple(c) for c in cells.tolist() if c[0] >= 0]
+    assert len(given_cells) == len(set(given_cells)) == 1 + moved.sum()
+    assert given_cells[0] == (2, 2)
+    assert (np.abs(np.array(given_cells) - 2) <= 1).all()

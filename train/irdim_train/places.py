@@ -118,7 +118,7 @@ class _Windows:
 
 
 def _windows(frame: np.ndarray, boxes: ListOf[Box], size: int, key: Key) -> _Windows:
-    """A window's weight is its mean structure above that of the plainest window of the frame."""
+    """A window's weight is its structure above that of the frame's median window, which noise alone seldom exceeds by much."""
     step = max(size // 4, 1)
     rng = np.random.default_rng([*key, 0, 0])
     spans = [n - size + 1 for n in frame.shape]
@@ -128,7 +128,7 @@ def _windows(frame: np.ndarray, boxes: ListOf[Box], size: int, key: Key) -> _Win
     steep = (
         total[tops + size, lefts + size] - total[tops, lefts + size] - total[tops + size, lefts] + total[tops, lefts]
     )
-    weights = np.where(_clear(boxes, tops, lefts, size), steep - steep.min(), 0.0)
+    weights = np.where(_clear(boxes, tops, lefts, size), np.maximum(steep - np.median(steep), 0.0), 0.0)
     return _Windows(tops, lefts, weights)
 
 
