@@ -284,8 +284,9 @@ def test_hard_background_lies_on_edges_more_often_the_steeper_they_are_and_never
         for hard in (0.0, 1.0)
     }
     assert means[1.0].mean() > 2.5 * means[0.0].mean()
-    assert np.mean([p.top < 104 < p.top + size for p in drawn(1.0)]) > 0.8
-    assert np.mean([p.top < 104 < p.top + size for p in drawn(0.0)]) < 0.3
+    on_edge = {hard: np.mean([p.top - 10 < 104 < p.top + size + 10 for p in drawn(hard)]) for hard in (0.0, 1.0)}
+    assert on_edge[1.0] > 0.9
+    assert on_edge[0.0] < 0.4
     for place in drawn(1.0):
         assert not (place.left - 8 <= target.x < place.left + size + 8 and place.top - 8 <= 104 < place.top + size + 8)
     assert len({p.left for p in drawn(1.0)}) > 50  # anywhere along the edge
