@@ -178,9 +178,10 @@ def test_protocols_are_asked_for_by_name(small_run, call, tmp_path):
     rows = json.loads(call(small_run, *words).stdout)["protocols"]
     assert [r["protocol"] for r in rows] == ["centre-6px", "iou-30", "mask-centroid", "centre-3px"]
     assert ["false_alarm_pixels_per_pixel" in r for r in rows] == [False, False, True, False]
-    done = call(small_run, "--protocol", "iou")
-    assert isinstance(done.exception, InputError)
-    assert "choose centre-Rpx" in str(done.exception)
+    for wrong in (("--protocol", "iou"), ("--radius", "nan"), ("--radius", "1e9")):  # before anything is run
+        done = call("nowhere", *wrong)
+        assert isinstance(done.exception, InputError)
+        assert "choose centre-Rpx" in str(done.exception)
 
 
 def test_five_sequences_have_an_interval(small_run, call, tmp_path):

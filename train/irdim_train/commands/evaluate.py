@@ -104,9 +104,8 @@ def _protocols(radii: list[float], names: list[str]) -> list[str]:
     """Each once: centre distances first."""
     if min(radii) <= 0:
         raise InputError(f"--radius {min(radii):g}: above 0")
-    return list(
-        dict.fromkeys([*(CentreDistance(r).protocol for r in radii), *(open_metric(n).protocol for n in names)])
-    )
+    wanted = [*(CentreDistance(r).protocol for r in radii), *names]
+    return list(dict.fromkeys(open_metric(name).protocol for name in wanted))
 
 
 def _with_options(card: "ModelCard", threshold: float | None, evidence: bool | None) -> "ModelCard":
