@@ -174,5 +174,5 @@ def test_two_hundred_detections_a_frame_stay_fast_and_bounded():
     began = time.perf_counter()
     for t in range(60):
         tracker.update(t, t / 25, [seen(*rng.uniform(0, 512, 2), rng.uniform(0.05, 0.6)) for _ in range(200)])
-    assert time.perf_counter() - began < 60 * 0.2
+    assert time.perf_counter() - began < 60 * 0.15
     assert len(tracker.tracks) < 200 * 14

@@ -116,14 +116,16 @@ class Track:
         ) / scale
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Observed:
-    """A frame whose verdicts are not final yet, or that they look back on. offset: the camera's motion (x, y) up to it."""
+    """A frame whose verdicts are not final yet, or that they look back on. reports: (n, 2) x, y of what was reported there, camera motion taken
+    out; offset: that motion (x, y) up to it."""
 
     frame: int
-    reports: list[tuple[float, float]]
+    reports: np.ndarray
     offset: tuple[float, float]
 
     def has_report(self, sx: float, sy: float, near: float) -> bool:
         """Whether something was reported within `near` px of a place (camera motion taken out)."""
-        return any((x - sx) ** 2 + (y - sy) ** 2 <= near**2 for x, y in self.reports)
+        away = self.reports - (sx, sy)
+        return bool((away[:, 0] ** 2 + away[:, 1] ** 2 <= near**2).any())

@@ -48,7 +48,8 @@ class Tracker:
         dy, dx = camera_shift
         self._offset = (self._offset[0] + dx, self._offset[1] + dy)
         points = [self._point(frame_index, time, d) for d in detections if d.label == TARGET]
-        self._frames.append(Observed(frame_index, [(p.sx, p.sy) for p in points if p.reported], self._offset))
+        reports = np.array([(p.sx, p.sy) for p in points if p.reported]).reshape(-1, 2)
+        self._frames.append(Observed(frame_index, reports, self._offset))
         by_point = self._link(frame_index, points)
         linked = iter(by_point)
         self.links = [next(linked) if d.label == TARGET else None for d in detections]
@@ -103,11 +104,15 @@ class Tracker:
         at = np.array([(p.sx, p.sy) for p in points])
         gate = o.noise + np.where(single, o.max_speed, np.minimum(o.max_turn, o.max_speed)) * since
         expected = last + velocity * since[:, None]
-        missed_by = ((at[None] - expected[:, None]) ** 2).sum(-1)
-        moved = np.sqrt(((at[None] - last[:, None]) ** 2).sum(-1))
-        allowed = (missed_by < gate[:, None] ** 2) & (moved <= (o.max_speed * since + o.noise)[:, None])
-        worth = (1 - missed_by / np.maximum(gate[:, None], 1e-9) ** 2) * (0.2 + np.array([p.score for p in points]))
-        return np.where(allowed, worth, 0.0)
+        missed_by = _squared(at[None, :, 0] - expected[:, None, 0], at[None, :, 1] - expected[:, None, 1])
+        rows, columns = np.nonzero(missed_by < gate[:, None] ** 2)  # few of all pairs
+        moved = np.sqrt(_squared(*(at[columns] - last[rows]).T))
+        allowed = moved <= o.max_speed * since[rows] + o.noise
+        rows, columns = rows[allowed], columns[allowed]
+        gains = np.zeros(missed_by.shape)
+        nearness = 1 - missed_by[rows, columns] / np.maximum(gate[rows], 1e-9) ** 2
+        gains[rows, columns] = nearness * (0.2 + np.array([p.score for p in points]))[columns]
+        return gains
 
     def _judge_track(self, track: Track, frame: int) -> Verdict | None:
         """Confirm the track, see whether it stands still; the verdict on the latter comes once."""
@@ -158,3 +163,7 @@ def assign(gains: np.ndarray) -> list[tuple[int, int]]:
     part = gains[np.ix_(rows, columns)]
     chosen = zip(*linear_sum_assignment(part, maximize=True), strict=True)
     return [(int(rows[r]), int(columns[c])) for r, c in chosen if part[r, c] > 0]
+
+
+def _squared(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return x * x + y * y
