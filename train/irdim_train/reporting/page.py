@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from irdim.fieldlog import SAMPLE
 from irdim.metrics import DEFAULT_PROTOCOL
 from irdim.report import Section, Table, plot, write_report
 from irdim_train.reporting.drift import Drift
-from irdim_train.reporting.loop import Loop, Row
+from irdim_train.reporting.loop import Loop, Row, Suspects
 from irdim_train.reporting.sample import Rate
 
 CONFIRMED, DENIED, OPEN = "#15803d", "#c2410c", "#9ca3af"
@@ -30,11 +31,24 @@ def write_page(loop: Loop, path: Path, data: Path) -> None:
 
 
 def _overview(loop: Loop) -> Section:
-    heads = ["iteration", "device", "bundle", "known", "hours", "frames", "judged", "detections", "tracks", "suspects"]
-    rows = [_overview_row(r) for r in loop.rows]
+    heads = [
+        "row",
+        "iteration",
+        "device",
+        "bundle",
+        "known",
+        "hours",
+        "frames",
+        "judged",
+        "detections",
+        "tracks",
+        "logs",
+    ]
+    rows = [[number, *_overview_row(r)] for number, r in _numbered(loop)]
     text = [
-        "Frames, detections and tracks are what devices say in their tallies; judged frames are those with full history. "
-        "Suspects are the field logs that arrived. The iteration is the one in which they were ingested.",
+        "Frames, detections and tracks are what devices say in their tallies; judged frames are those with full history. Logs are the suspects and "
+        "sampled frames that arrived. The iteration is the one in which they were ingested; a known device has signed all of them. Below, rows go "
+        "by their numbers.",
     ]
     if not any(r.frames for r in loop.rows):
         text.append("No tally has arrived yet: frames, detections and drift are not known.")
@@ -42,63 +56,73 @@ def _overview(loop: Loop) -> Section:
 
 
 def _overview_row(r: Row) -> list[Any]:
-    who = [r.iteration, r.device, r.bundle[:12], "yes" if r.known else "no", f"{r.seconds / 3600:.1f}"]
-    return [*who, r.frames, r.judged, r.detections, r.tracks, sum(s.arrived for s in r.suspects.values())]
+    who = [r.iteration, r.device, r.bundle[:12], "yes" if r.known else "no"]
+    counted = [f"{r.seconds / 3600:.1f}", r.frames, r.judged, r.detections, r.tracks] if r.frames else [""] * 5
+    return [*who, *counted, sum(s.arrived for s in r.suspects.values())]
 
 
 def _suspects(loop: Loop) -> Section:
     heads = ["row", "kind", "logged", "merged", "over budget", "evicted", "arrived", "confirmed", "denied", "unclear"]
     rows, bars = [], []
-    for row in loop.rows:
+    for number, row in _numbered(loop):
         for kind, s in sorted(row.suspects.items()):
-            if s.arrived or any(s.counted.values()):
+            if kind != SAMPLE and (s.arrived or any(s.counted.values())):
                 counted: list[Any] = [s.counted[name] for name in ("logged", "merged", "over_budget", "evicted")]
                 judged: list[Any] = [s.arrived, s.confirmed, s.denied, s.unclear, s.open, s.confirmed_share.text]
-                rows.append([row.name, kind, *counted, *judged])
-                bars.append((f"{kind}\n{row.device}, {row.iteration}", s.confirmed, s.denied, s.open + s.unclear))
+                rows.append([number, kind, *counted, *judged])
+                bars.append((f"{number}: {kind}", s.confirmed, s.denied, s.open + s.unclear))
     figures = [plot(partial(_draw_bars, bars), "Suspects by what review made of them", wide=True)] if bars else []
     text = [
         "Logged, merged (repeats of one logged lately), over budget and evicted are the device's own counts. A suspect is confirmed when review says "
-        "that it is what its kind claims: a missed or low-confidence target was one, a false alarm or a still track was none. A sample is confirmed "
-        "once all that is on it has been marked. Shares have Wilson's 95 % interval."
+        "that it is what its kind claims: a missed or low-confidence target was one, a false alarm or a still track was none. Shares have Wilson's "
+        "95 % interval."
     ]
     return Section("Suspects", text, [Table([*heads, "open", "confirmed share"], rows)], figures)
 
 
 def _rates(loop: Loop) -> Section:
-    rows = [
-        [r.name, r.misses.text, r.false_alarms.text, len(r.sampled), r.bounded or ""]
-        for r in loop.rows
-        if r.judged or r.sampled
-    ]
+    rows = []
+    for number, r in _numbered(loop):
+        sample = r.suspects.get(SAMPLE, Suspects())
+        rates = [r.misses.text, r.false_alarms.text]
+        rows.append([number, *rates, sample.arrived, len(r.sampled), sample.unclear, sample.open, r.bounded])
     text = [
         "From the random sample of whole frames alone: each judged frame is taken with a known probability, whatever is in it, so these rates are "
         "those of all frames, which suspects cannot give. Frames are weighted by one over that probability; 95 % intervals are Wilson's on the "
-        f"number of independent targets they are worth (misses) and Garwood's (false alarms). Scored by {DEFAULT_PROTOCOL} at the device's own threshold, "
-        "on frames whose targets review has marked in full.",
+        f"number of independent targets they are worth (misses) and Garwood's (false alarms). Scored by {DEFAULT_PROTOCOL} at the device's own "
+        "threshold, on frames whose targets review has marked in full.",
     ]
     if any(r.bounded for r in loop.rows):
         text.append(
-            "Frames that were drawn and not kept (budget, eviction, full disk) are the fewer the better: if the busy frames were the ones dropped, "
-            "the rates are too low."
+            "Frames that were drawn and not kept (budget, eviction, full disk) should be few: if the busy frames were the ones dropped, the rates "
+            "are too low. The same goes for frames that review left as unclear."
         )
     figures = []
     for title, of in (("Miss rate", "misses"), ("False alarms a frame", "false_alarms")):
-        known = [(r.name, getattr(r, of)) for r in loop.rows if getattr(r, of).value is not None]
+        known = [(f"row {n}", getattr(r, of)) for n, r in _numbered(loop) if getattr(r, of).value is not None]
         if known:
             figures.append(plot(partial(_draw_rates, known, title), f"{title}, with 95 % intervals"))
-    heads = ["row", "miss rate", "false alarms a frame", "frames reviewed", "drawn, not kept"]
+    heads = [
+        "row",
+        "miss rate",
+        "false alarms a frame",
+        "arrived",
+        "marked in full",
+        "unclear",
+        "open",
+        "drawn, not kept",
+    ]
     return Section("Rates", text, [Table(heads, rows)], figures)
 
 
 def _drift(loop: Loop) -> list[Section]:
     rows, figures = [], []
-    for r in loop.rows:
+    for number, r in _numbered(loop):
         for d in r.drift:
             numbers = [_number(n) for n in (d.training_median, d.field_median, d.psi, d.ks)]
-            rows.append([r.name, WORDS.get(d.name, d.name), sum(d.field_counts), *numbers, d.verdict])
+            rows.append([number, WORDS.get(d.name, d.name), sum(d.field_counts), *numbers, d.verdict])
             if d.psi is not None:
-                figures.append(plot(partial(_draw_drift, d), f"{WORDS.get(d.name, d.name)}: {r.name}"))
+                figures.append(plot(partial(_draw_drift, d), f"Row {number}: {WORDS.get(d.name, d.name)}"))
     if not rows:
         return []
     text = [
@@ -109,6 +133,10 @@ def _drift(loop: Loop) -> list[Section]:
     ]
     heads = ["row", "statistic", "measured", "training median", "field median", "PSI", "KS", "drift"]
     return [Section("Drift of the input", text, [Table(heads, rows)], figures)]
+
+
+def _numbered(loop: Loop) -> list[tuple[int, Row]]:
+    return list(enumerate(loop.rows, 1))
 
 
 def _refused(loop: Loop) -> Section:
@@ -145,7 +173,7 @@ def _draw_rates(known: list[tuple[str, Rate]], title: str, axes: Any) -> None:
     for k, (_, rate) in enumerate(known):
         axes.plot([rate.low, rate.high], [k, k], color=FIELD)
         axes.plot(rate.value, k, "o", color=FIELD)
-    axes.set_yticks(range(len(known)), [name.replace(", bundle", "\nbundle") for name, _ in known], fontsize=8)
+    axes.set_yticks(range(len(known)), [name for name, _ in known])
     axes.set_ylim(len(known) - 0.5, -0.5)
     axes.set_xlim(left=0)
     axes.set_xlabel(title.lower())
@@ -177,14 +205,16 @@ def _number(value: float | None) -> str:
 def summary_lines(row: Row) -> list[tuple[str, str]]:
     """One row for a terminal."""
     kinds = ", ".join(f"{s.arrived} {kind}" for kind, s in sorted(row.suspects.items()) if s.arrived) or "none"
-    confirmed = sum(s.confirmed for s in row.suspects.values())
-    drift = ", ".join(f"{d.name} {d.verdict}" for d in row.drift) or "not known"
+    judged = [s for kind, s in row.suspects.items() if kind != SAMPLE]
+    decided = ", ".join(
+        str(sum(getattr(s, name) for s in judged)) for name in ("confirmed", "denied", "unclear", "open")
+    )
+    counted = f"{row.frames}, {row.judged}; {row.detections}, {row.tracks}" if row.frames else "no tally has come"
     return [
-        ("frames, judged", f"{row.frames}, {row.judged}"),
-        ("detections, tracks", f"{row.detections}, {row.tracks}"),
-        ("suspects", kinds),
-        ("confirmed, open", f"{confirmed}, {sum(s.open for s in row.suspects.values())}"),
+        ("frames, judged; detections, tracks", counted),
+        ("arrived", kinds),
+        ("confirmed, denied, unclear, open", decided),
         ("miss rate", row.misses.text),
         ("false alarms a frame", row.false_alarms.text),
-        ("drift", drift),
+        ("drift", ", ".join(f"{d.name} {d.verdict}" for d in row.drift) or "not known"),
     ]
