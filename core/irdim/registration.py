@@ -17,6 +17,9 @@ REACH = 40  # px; the largest shift that is looked for in either direction
 MARGIN = 12  # px left out at the border, where the large-scale part is not the same in two frames
 LARGEST_ERROR = 0.35  # px; a fit less certain than this is no motion
 RUNAWAY = 2.5  # px from the whole-pixel peak; a fit that goes further trusts neither
+CELL = 4  # px; what is gained by a motion is summed over such squares
+FEW = 3  # targets that may move against an empty sky without being taken for it
+LEFT = 0.25  # share of the gain that the rest of the scene must have
 SMALLEST = 32  # px; a frame with a shorter side is not registered
 
 
@@ -102,7 +105,27 @@ def _refine(older: np.ndarray, newer: Texture, whole: tuple[int, int]) -> tuple[
             break
     # smoothed noise is correlated over about 4 SMOOTH pixels, hence the factor
     error = 4 * SMOOTH * float(np.sqrt(np.trace(inverse) * residual.var()))
-    return (dy, dx) if error < LARGEST_ERROR else (0.0, 0.0)
+    if error >= LARGEST_ERROR:
+        return 0.0, 0.0
+    # held against the opposite motion, which interpolates, and so lowers the noise, alike
+    back = cv2.warpAffine(older, np.array([[1, 0, -dx], [0, 1, -dy]], np.float32), older.shape[::-1])[inside]
+    against = newer.image[inside] - back
+    return (dy, dx) if _is_everywhere(against**2 - residual.reshape(against.shape) ** 2) else (0.0, 0.0)
+
+
+def _is_everywhere(explained: np.ndarray) -> bool:
+    """Whether a motion explains the scene, or only a few targets that move before an empty sky.
+
+    explained: (h, w), by how much the motion lowers the squared difference of the frames at each pixel, against the opposite motion.
+    Without the FEW places that gain most, LEFT of the gain must be left.
+    """
+    h, w = (n // CELL for n in explained.shape)
+    cells = explained[: h * CELL, : w * CELL].reshape(h, CELL, w, CELL).sum((1, 3))
+    total = float(cells.sum())
+    for _ in range(FEW):
+        y, x = np.unravel_index(int(cv2.blur(cells, (3, 3)).argmax()), cells.shape)
+        cells[max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3] = 0
+    return float(cells.sum()) > LEFT * total
 
 
 def _overlap(shape: tuple[int, ...], dy: float, dx: float) -> tuple[slice, slice] | None:

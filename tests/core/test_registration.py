@@ -37,6 +37,30 @@ def test_a_scene_without_texture_gives_no_motion(kind):
     assert estimate_shift(*(texture(f) for f in frames)) == (0.0, 0.0)
 
 
+@pytest.mark.parametrize("targets", [1, 3])
+def test_targets_before_an_empty_sky_are_not_the_scene(targets):
+    rng = np.random.default_rng(targets)
+    y, x = np.mgrid[:120, :140] + 0.5
+    for _ in range(10):
+        places = rng.uniform((30, 30), (90, 110), (targets, 2))
+        frames = []
+        for t in range(2):
+            spots = [150 * np.exp(-((x - px - 2 * t) ** 2 + (y - py - t) ** 2) / (2 * 1.5**2)) for py, px in places]
+            frames.append(np.rint(1000 + sum(spots) + rng.normal(0, 8, x.shape)))
+        assert estimate_shift(*(texture(f) for f in frames)) == (0.0, 0.0)
+
+
+def test_a_textured_corner_is_enough_for_the_scene():
+    shift = (1.6, -2.3)
+    older, newer = moved_scene(shift, noise=5.0)
+    sky = np.random.default_rng(1).normal(4000, 5, (2, 160, 200))
+    for frame, empty in zip((older, newer), sky, strict=True):
+        frame[:100] = np.rint(empty[:100])
+    assert estimate_shift(texture(older), texture(newer)) == pytest.approx(
+        shift, abs=0.25
+    )  # the edge between them stands still
+
+
 def test_frames_too_small_to_register_give_no_motion():
     older, newer = (f[:20, :20] for f in moved_scene((2, 2)))
     assert estimate_shift(texture(older), texture(newer)) == (0.0, 0.0)
