@@ -10,6 +10,7 @@ COMMANDS = {  # name on the command line: module
     "synth": "synth",
     "import": "import_",
     "check": "check",
+    "label": "label",
     "export": "export",
     "crop": "crop",
     "fit": "fit",

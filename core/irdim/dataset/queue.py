@@ -5,7 +5,7 @@ import json
 
 from irdim.boxes import IGNORE, INTERFERENCE, LABELS, TARGET, Box
 from irdim.dataset import boxes, schema, sequences
-from irdim.dataset.records import DECISIONS, QueueItem, Sequence
+from irdim.dataset.records import DECISIONS, TRACK, QueueItem, Sequence
 from irdim.dataset.store import Store, to_json
 from irdim.errors import InputError
 from irdim.fieldlog.records import SAMPLE
@@ -71,7 +71,13 @@ def decide(store: Store, item_id: int, decision: str, *, who: str, why: str, box
                 )
             if decision in ("accept", TARGET, INTERFERENCE):
                 _uncover(store, item, who=who, why=why, iteration=iteration)
-        if (label := _outcome(item, decision)) is not None:
+        if (label := _outcome(item, decision)) is not None and item.kind == TRACK:
+            if box is not None:
+                raise InputError(
+                    f"queue item {item_id}: a whole track; its boxes are corrected one by one, after it was accepted"
+                )
+            row = _add_track(store, item, label, who=who, why=why, iteration=iteration)
+        elif label is not None:
             place = dataclasses.replace(box or item.box, label=label)
             place = Box(place.x, place.y, place.w, place.h, label)
             if item.box_id is not None:
@@ -96,6 +102,15 @@ def sequence_of(store: Store, sequence_id: int) -> Sequence:
     if not found:
         raise InputError(f"{store.folder}: no sequence with id {sequence_id} in this data set")
     return sequences.named(store, found[0][0])
+
+
+def _add_track(store: Store, item: QueueItem, label: str, *, who: str, why: str, iteration: int) -> int | None:
+    """Add the boxes of a track; the row of the one on the item's own frame."""
+    sequence, row = sequence_of(store, item.sequence_id), None
+    for frame, x, y, w, h in item.provenance["points"]:
+        added = boxes.add(store, sequence, frame, Box(x, y, w, h, label), who=who, why=why, iteration=iteration)
+        row = added if frame == item.frame else row
+    return row
 
 
 def _uncover(store: Store, item: QueueItem, *, who: str, why: str, iteration: int) -> None:

@@ -11,6 +11,7 @@ KINDS = (
     "missed",
     "false_alarm",
 )  # of queue items that the tracker's verdicts make; other kinds propose a box as it stands
+TRACK = "track"  # kind of an item that proposes a box on many frames: its provenance has `points`, [frame, x, y, w, h]
 DECISIONS = ("accept", "reject", "target", "interference", "ignore", "skip")
 
 

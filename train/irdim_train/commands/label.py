@@ -1,0 +1,141 @@
+"""irdim-train label."""
+
+import getpass
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from irdim.boxes import LABELS
+from irdim.errors import InputError
+from irdim_train.commands.progress import progress_bar
+
+
+def command(
+    data: Annotated[Path, typer.Argument(help="Data set (folder).")] = Path("data"),
+    sequence: Annotated[
+        list[str] | None, typer.Option(help="Only these sequences; by default all that have no label.")
+    ] = None,
+    mark: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FRAME,X,Y", help="A target's centre, px, on two frames or more: it is followed between."),
+    ] = None,
+    label: Annotated[str, typer.Option(help="What is marked: target, interference or ignore.")] = "target",
+    snap: Annotated[bool, typer.Option(help="Move marked targets to where they are seen.")] = True,
+    by: Annotated[str | None, typer.Option(help="Who marks; your login name if not set.")] = None,
+    frame_step: Annotated[
+        int, typer.Option(help="Frames between those that are compared; longer for slower targets.")
+    ] = 2,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """First labels for a recording: propose tracks for review, or follow a target that you mark on two frames.
+
+    Proposals come from classical detectors and wait in the queue, a whole track an item; nothing becomes a label before
+    irdim-train review has accepted it. Marks are labels at once.
+
+    Example: irdim-train label data
+
+    Example: irdim-train label data --sequence flight7 --mark 10,412.5,96 --mark 85,301,120.5
+    """
+    from irdim.dataset import Dataset
+
+    if label not in LABELS:
+        raise InputError(f"--label {label}: choose one of {', '.join(LABELS)}")
+    if frame_step < 1:
+        raise InputError(f"--frame-step {frame_step}: 1 or more")
+    console = Console(highlight=False, soft_wrap=True)
+    with Dataset.open(data) as dataset:
+        if mark:
+            if len(sequence or ()) != 1:
+                raise InputError("--mark needs the one --sequence that it is in")
+            assert sequence is not None
+            answer = _follow(dataset, sequence[0], [_mark(text) for text in mark], label, snap, by or _login())
+            if as_json:
+                print(json.dumps(answer))
+                return
+            console.print(
+                f"{answer['boxes']} boxes on frames {answer['first']} to {answer['last']} of {answer['sequence']}, "
+                f"{answer['snapped']} of them where the target was seen, the others between",
+                markup=False,
+            )
+            return
+        rows = _propose(dataset, sequence or [], frame_step)
+    if as_json:
+        print(json.dumps({"sequences": rows}))
+        return
+    table = Table("sequence", "tracks", "of these interference", "new in the queue")
+    for row in rows:
+        table.add_row(*(str(row[k]) for k in ("sequence", "tracks", "interference", "new")))
+    console.print(table)
+    console.print(f"next: irdim-train review {data} --kind track", markup=False)
+
+
+def _propose(dataset, names, frame_step):  # type: ignore[no-untyped-def]
+    from irdim.boxes import INTERFERENCE
+    from irdim_train.labelling import enqueue_proposals, propose_tracks
+
+    chosen = [dataset.sequence(n) for n in names] or [s for s in dataset.sequences() if not dataset.boxes(s)]
+    if not chosen:
+        raise InputError(f"{dataset.path}: every sequence has labels; name those to look through again with --sequence")
+    rows = []
+    with progress_bar("label") as bar:
+        task = bar.add_task("label", total=sum(s.length for s in chosen))
+        for s in chosen:
+            bar.update(task, description=f"label {s.name}")
+            found = propose_tracks(
+                dataset.frames(s),
+                dataset.times(s),
+                s.interval,
+                frame_step=frame_step,
+                progress=lambda: bar.update(task, advance=1),
+            )
+            new = enqueue_proposals(dataset, s, found)
+            still = sum(p.label == INTERFERENCE for p in found)
+            rows.append({"sequence": s.name, "tracks": len(found), "interference": still, "new": new})
+            if bar.disable:
+                print(f"label: {s.name}: {len(found)} tracks, {new} new", file=sys.stderr, flush=True)
+    return rows
+
+
+def _follow(dataset, name, marks, label, snap, who):  # type: ignore[no-untyped-def]
+    from irdim_train.labelling import follow
+
+    sequence = dataset.sequence(name)
+    places = {frame: (x, y) for frame, x, y in marks}
+    if len(places) < len(marks):
+        raise InputError("two marks on one frame: a target is marked once on each")
+    with progress_bar("follow") as bar:
+        task = bar.add_task(f"follow {name}", total=max(places) - min(places))
+        followed = follow(
+            dataset.frames(sequence), places, label=label, snap=snap, progress=lambda: bar.update(task, advance=1)
+        )
+    with dataset.transaction():
+        for frame, box in followed.boxes.items():
+            seen = "snapped to its centroid" if frame in followed.snapped else "interpolated"
+            dataset.add_box(sequence, frame, box, who=who, why=f"marked on {len(places)} frames, {seen}")
+    return {
+        "sequence": name,
+        "boxes": len(followed.boxes),
+        "snapped": len(followed.snapped),
+        "first": min(followed.boxes),
+        "last": max(followed.boxes),
+    }
+
+
+def _mark(text: str) -> tuple[int, float, float]:
+    try:
+        frame, x, y = text.split(",")
+        return int(frame), float(x), float(y)
+    except ValueError:
+        raise InputError(f"--mark {text}: write FRAME,X,Y, e.g. 10,412.5,96") from None
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        raise InputError("your login name is not known here; say who marks with --by NAME") from None
