@@ -51,7 +51,7 @@ class BatchReader:
     def read(self, rows: np.ndarray, augment: np.random.Generator | None = None) -> Batch:
         """The patches `rows`; with a generator, turned and mirrored (all alike), each at a gain and with noise of its own."""
         rows = np.sort(rows)  # the file is read forwards
-        stacks = self._stacks_of(rows).to(self.device, torch.float32)
+        stacks = torch.from_numpy(self.stacks_of(rows)).to(self.device)
         shifts = torch.from_numpy(self.patches.table["shift"][rows]).to(self.device)
         sigma = torch.from_numpy(self.patches.sigma(self.spec, rows)).to(self.device)
         turn = 0
@@ -68,13 +68,13 @@ class BatchReader:
         """Rows of BOXES in patch `row`."""
         return self.patches.boxes[self._first[row] : self._first[row + 1]]
 
-    def _stacks_of(self, rows: np.ndarray) -> Tensor:
-        """(n, 4, S, S) in the file's depth, in a buffer that the next call fills anew: its pages are not asked for again each time."""
+    def stacks_of(self, rows: np.ndarray) -> np.ndarray:
+        """(n, 4, S, S) float32, counts. What is read is kept in one buffer: its pages are not asked for again for each batch."""
         if len(rows) > len(self._buffer):
             self._buffer = np.empty((len(rows), *self._buffer.shape[1:]), self._buffer.dtype)
         out = self._buffer[: len(rows)]
         self.patches.stacks.read(rows, out)
-        return torch.from_numpy(out)
+        return out.astype(np.float32)  # by NumPy, whose large arrays come in huge pages: five times as fast as torch's
 
     def _boxes_of(self, rows: np.ndarray) -> np.ndarray:
         first = self._first[rows]
