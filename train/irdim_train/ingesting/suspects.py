@@ -4,6 +4,7 @@ Nobody has looked at its frames yet, so each is covered by an `ignore` box, whic
 the box of the suspect's frame in question: a decision takes its place.
 """
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -51,8 +52,9 @@ def _home(data: Dataset, d: dict[str, Any], provenance: dict[str, Any]) -> tuple
     back for scoring; else its camera's own group, to train on."""
     source, digest = d.get("source"), d.get("source_digest")
     known = data.sequence_with(digest) if isinstance(digest, str) else None
-    if known is None:
-        known = next((s for s in data.sequences() if s.name == source), None)
+    if known is None and isinstance(source, str):
+        with contextlib.suppress(InputError):
+            known = data.sequence(source)
     if known is not None:
         return known.split, known.group
     return "train", f"field {provenance['device']}/{d['camera']}"
