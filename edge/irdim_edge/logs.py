@@ -19,6 +19,7 @@ from irdim.files import atomic_file, write_json
 from irdim.signing import read_public_key
 
 app = typer.Typer(no_args_is_help=True, help="List, verify and extract field logs.")
+WIDE = 180  # columns, where no terminal says how many there are
 Logs = Annotated[Path, typer.Argument(help="A field log, or a folder of them (a spool, a destination).")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
@@ -49,7 +50,7 @@ def list_(path: Logs, as_json: AsJson = False) -> None:
         )
         for row in listed:
             table.add_row(*_row(row))
-        Console(highlight=False).print(table)
+        Console(highlight=False, width=None if sys.stdout.isatty() else WIDE).print(table)
     wrong.refuse()
 
 

@@ -8,6 +8,8 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from irdim_train.commands.progress import progress_bar
+
 
 def command(
     data: Annotated[Path, typer.Argument(help="Data set (folder).")] = Path("data"),
@@ -23,7 +25,8 @@ def command(
     from irdim_train.reporting import state_of_loop
     from irdim_train.reporting.page import summary_lines, write_page
 
-    with Dataset.open(data) as opened:
+    with Dataset.open(data) as opened, progress_bar("report") as bar:
+        bar.add_task("report", total=None)
         loop = state_of_loop(opened)
     if html is not None:
         write_page(loop, html, data)
