@@ -12,11 +12,19 @@ from logs import suspect
 from irdim.fieldlog import read_log, write_log
 from irdim.signing import Signer
 
-EDGE = [sys.executable, "-c", "from irdim_edge.cli import main; main()"]
+RUN = """
+import typer
+from irdim.command_line import run_command
+from irdim_edge import keys, logs
+app = typer.Typer()
+app.command()(keys.keygen)
+app.add_typer(logs.app, name="logs")
+run_command(app)
+"""
 
 
 def edge(*options: object) -> subprocess.CompletedProcess:
-    return subprocess.run([*EDGE, *map(str, options)], capture_output=True, text=True, timeout=60)
+    return subprocess.run([sys.executable, "-c", RUN, *map(str, options)], capture_output=True, text=True, timeout=60)
 
 
 @pytest.fixture

@@ -23,7 +23,12 @@ from irdim_train.reporting.page import write_page
 def imported(data: Dataset, sigma: float = 10.0, level: float = 1000.0, count: int = 6) -> None:
     """Training sequences of noise of `sigma` counts a frame, on levels 3 % up and down."""
     for k in range(count):
-        pixels = np.random.default_rng(k).normal(level * (0.97 + 0.06 * k / count), sigma, (20, 40, 40)).round().astype(np.uint16)
+        pixels = (
+            np.random.default_rng(k)
+            .normal(level * (0.97 + 0.06 * k / count), sigma, (20, 40, 40))
+            .round()
+            .astype(np.uint16)
+        )
         frames = [Frame(i, i / 25, p) for i, p in enumerate(pixels)]
         data.add_sequence(f"clip-{k}", frames, {}, split="train", group=f"g{k}", source="x", who="anna")
 

@@ -91,6 +91,7 @@ class _Taker:
     def __init__(self, data: Dataset, require_signature: bool, clock: Callable[[], datetime]) -> None:
         self.data, self.clock, self.result = data, clock, Ingested()
         self._failures = 0  # in a row
+        self._quarantined: int | None = None  # bytes, once they were counted
         self._devices = {device.key: device.name for device in data.devices()}
         self._known_only = require_signature or data.takes_known_devices_only()
 
@@ -210,9 +211,13 @@ class _Taker:
         if safe != name or len(safe) > 120:
             safe = f"{safe[:80]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}{SUFFIX}"
         if copy is not None and copy.is_file():
-            kept = sum(p.stat().st_size for p in folder.iterdir() if p.name != safe)
-            if kept + copy.stat().st_size <= MOST_QUARANTINE:
-                copy.replace(folder / safe)
+            size, before = copy.stat().st_size, folder / safe
+            if self._quarantined is None:
+                self._quarantined = sum(p.stat().st_size for p in folder.iterdir())
+            grown = self._quarantined + size - (before.stat().st_size if before.exists() else 0)
+            if grown <= MOST_QUARANTINE:
+                copy.replace(before)
+                self._quarantined = grown
             else:
                 reason += "; not kept, the quarantine is full"
         with atomic_file(folder / f"{safe}.reason.txt", "w") as file:
