@@ -214,6 +214,7 @@ def test_the_reader_gives_what_a_slow_cut_from_the_frames_gives(
         assert inside["y"] == pytest.approx([b.y - cut["top"] for b in there], abs=1e-4)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_any_choice_of_stacks_is_that_of_the_array(small_patches, drawn):
     patches, whole = Patches.open(small_patches), np.load(small_patches / "stacks.npy")
@@ -300,6 +301,7 @@ def test_hard_background_of_a_frame_without_any_structure_lies_anywhere():
     assert not any(p.hard for p in places)
 
 
+@settings(deadline=None)
 @given(st.floats(34, 86), st.floats(34, 62), st.integers(0, 1000))
 def test_a_target_that_moves_a_little_mostly_keeps_its_place(x, y, seed):
     kept = 0
