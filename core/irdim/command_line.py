@@ -21,3 +21,7 @@ def run_command(app: Callable[..., Any]) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
+    except SystemExit as end:  # typer makes one of Ctrl-C, and says nothing
+        if end.code == 130:
+            print("interrupted", file=sys.stderr)
+        raise
