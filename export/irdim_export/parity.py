@@ -103,7 +103,7 @@ def _score_sequence(
         found = {name: detector.detect(prepared) for name, detector in detectors.items()}
         for name, detections in found.items():
             for metric in (result.metrics[name], own[name]):
-                metric.update(detections, list(labels.get(index, [])), prepared.shape)
+                metric.update(detections, list(labels.get(index, [])), prepared.shape, sequence.interval)
         _compare(card.thresholds.report, sequence.name, index, {n: found[n] for n in (first, last)}, result)
 
 
