@@ -14,7 +14,7 @@ from irdim.dataset import Dataset, Sequence
 from irdim.detector import Detector, InputStep, Prepared
 from irdim.engines import Engine
 from irdim.errors import InputError
-from irdim.metrics import CentreDistance
+from irdim.metrics import CentreDistance, paired_difference
 from irdim.sources import Frame
 
 SAME = 1.0  # px; detections of two engines nearer than this are one
@@ -33,7 +33,7 @@ class Changed:
 
 @dataclass
 class SideBySide:
-    """What score_side_by_side found. sequences: name to engine to metric; drift: differences in score of detections that the first and the last
+    """What score_side_by_side found, each engine by its name. sequences: name to engine to metric; drift: differences in score of detections that the first and the last
     engine share; seconds: engine to run times; examples: the strongest of the changed detections."""
 
     split: str
@@ -46,13 +46,16 @@ class SideBySide:
     examples: list[Changed] = field(default_factory=list)
 
     def to_json(self, threshold: float) -> dict[str, Any]:
-        """Each engine's score at the threshold, and how the first and the last differ."""
+        """Each engine's score at the threshold, and how the first and the last differ: in F1 with its 95 % interval over the sequences, in scores."""
         drift = np.abs(self.drift) if self.drift else np.zeros(1)
+        names = list(self.metrics)
+        first, last = ({s: m[e].at(threshold) for s, m in self.sequences.items()} for e in (names[0], names[-1]))
         return {
             **{name: metric.at(threshold).to_json() for name, metric in self.metrics.items()},
             "split": self.split,
             "reported": self.reported,
             "changed": self.changed,
+            "difference": paired_difference(first, last).to_json(),
             "drift": {
                 "detections": len(self.drift),
                 "mean": round(float(drift.mean()), 6),

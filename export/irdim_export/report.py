@@ -35,6 +35,7 @@ def write_parity_report(
         f"milliseconds are medians of the bare engine on this machine, frame by frame in turn.",
         f"{parity.changed} of {parity.reported} reported detections are in one of {engines[0]} and {engines[-1]} only (more than 1 px apart, or on the "
         f"other side of the threshold). Scores of the {drift['detections']} others moved by {drift['mean']:.4f} on average, {drift['largest']:.3f} at most.",
+        f"F1 of {engines[-1]} less that of {engines[0]}: {_difference(scores['difference'])}.",
         f"Ranges: {calibration['ranges']}, from {calibration['patches']} calibration patches. Opset {bundle.description['opset']}. "
         f"{100 * int8_share(layers):.1f} % of the multiply-adds at {size[1]}x{size[0]} are INT8.",
     ]
@@ -54,6 +55,14 @@ def write_parity_report(
         sections.insert(1, Section("Ways to read the ranges", words, [Table(["ranges", "F1"], rows)]))
     card = bundle.card
     write_report(path, "FP32 against INT8", f"{card.backbone}, width {card.width:g}, input {card.input.kind}", sections)
+
+
+def _difference(difference: dict[str, Any]) -> str:
+    if difference["low"] is None:
+        return f"{difference['f1']:+.4f} (too few sequences for an interval)"
+    return (
+        f"{difference['f1']:+.4f} (95 % interval over sequences {difference['low']:+.4f} to {difference['high']:+.4f})"
+    )
 
 
 def _drift(parity: SideBySide) -> Figure:
