@@ -33,7 +33,7 @@ class Changed:
 
 @dataclass
 class SideBySide:
-    """What score_side_by_side found, each engine by its name. sequences: name to engine to metric; drift: differences in score of detections that the first and the last
+    """What score_side_by_side found. sequences: name to engine to metric; drift: differences in score of detections that the first and the last
     engine share; seconds: engine to run times; examples: the strongest of the changed detections."""
 
     split: str
