@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import make_data, render_sequence
+from rendered import make_data, render_sequence
 
 from irdim.boxes import Box
 from irdim.dataset import Dataset

@@ -3,9 +3,9 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import make_data
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rendered import make_data
 
 from irdim.boxes import Box
 from irdim.dataset import Dataset

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import make_data
+from rendered import make_data
 from typer.testing import CliRunner
 
 from irdim.boxes import Box

@@ -181,7 +181,7 @@ def test_too_large_a_batch_leaves_nothing_that_blocks_the_next_try(small_patches
 
 def test_corrected_boxes_make_other_patches(small_patches, tmp_path):
     """A run must not resume on patches whose labels have changed, however equal their counts."""
-    from conftest import make_data
+    from rendered import make_data
 
     from irdim_train.crop import crop
 

@@ -6,9 +6,9 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import make_data, render_sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rendered import make_data, render_sequence
 
 from irdim.boxes import INTERFERENCE, TARGET
 from irdim.dataset import Dataset
