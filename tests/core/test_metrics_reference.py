@@ -48,8 +48,13 @@ def compare(frames):
     assert s.to_json()["false_alarm_pixels_per_pixel"] == pytest.approx(rates["false_alarm"][3])
 
 
-places = st.tuples(st.floats(0, 63.9), st.floats(0, 47.9))
-sides = st.one_of(st.integers(1, 9).map(float), st.floats(0.3, 9))
+def sixteenths(low, high):
+    """Numbers whose sums are exact, so that both round the same edges."""
+    return st.integers(int(16 * low), int(16 * high)).map(lambda n: n / 16)
+
+
+places = st.tuples(sixteenths(0, 63.9), sixteenths(0, 47.9))
+sides = st.one_of(st.integers(1, 9).map(float), sixteenths(0.3, 9))
 boxes = st.lists(st.builds(lambda p, w, h: Box(*p, w, h), places, sides, sides), max_size=5)
 scores = st.floats(0.01, 0.99)
 anywhere = st.builds(lambda p, w, h, s: Detection(*p, w, h, s), places, sides, sides, scores)
@@ -61,8 +66,8 @@ def frame(draw_one):
     labels = draw_one(boxes)
     detections = draw_one(st.lists(anywhere, max_size=4))
     for b in labels:
-        dx, dy = draw_one(st.tuples(st.floats(-4, 4), st.floats(-4, 4)))
-        x, y = min(max(b.x + dx, 0), 63.9), min(max(b.y + dy, 0), 47.9)
+        dx, dy = draw_one(st.tuples(sixteenths(-4, 4), sixteenths(-4, 4)))
+        x, y = min(max(b.x + dx, 0), 63.875), min(max(b.y + dy, 0), 47.875)
         detections.append(Detection(x, y, draw_one(sides), draw_one(sides), draw_one(scores)))
     return detections, labels
 
