@@ -18,5 +18,18 @@ Scores, all 0..1, the higher the surer:
 
 from irdim.tracks.records import FALSE_ALARM, MISSED, STILL, VERDICTS, Point, Track, TrackerOptions, Verdict
 from irdim.tracks.tracker import Tracker
+from irdim.tracks.verdicts import how_still, wanders
 
-__all__ = ["FALSE_ALARM", "MISSED", "STILL", "VERDICTS", "Point", "Track", "Tracker", "TrackerOptions", "Verdict"]
+__all__ = [
+    "FALSE_ALARM",
+    "MISSED",
+    "STILL",
+    "VERDICTS",
+    "Point",
+    "Track",
+    "Tracker",
+    "TrackerOptions",
+    "Verdict",
+    "how_still",
+    "wanders",
+]

@@ -1,5 +1,7 @@
 """What a track says about a frame that it looks back on. Definitions and scores: see irdim.tracks."""
 
+from collections.abc import Sequence
+
 from irdim.tracks.records import FALSE_ALARM, MISSED, Observed, Point, Track, TrackerOptions, Verdict
 
 
@@ -46,18 +48,28 @@ def false_alarm(track: Track, at: Observed, around: list[Observed], options: Tra
 
 
 def stillness(track: Track, options: TrackerOptions) -> str:
-    """How a track stands still, in words; empty where it moves or is too young to say."""
-    o, newest = options, track.points[-1].frame
-    recent = [p for p in track.points if p.frame > newest - 2 * o.still_frames]
-    if newest - recent[0].frame < o.still_frames - 1 or len(recent) < o.still_frames // 2:
+    """How a track stands still of late, in words; empty where it moves or is too young to say."""
+    newest = track.points[-1].frame
+    return how_still([p for p in track.points if p.frame > newest - 2 * options.still_frames], options)
+
+
+def how_still(points: Sequence[Point], options: TrackerOptions) -> str:
+    """How something stands still over all of these points, in words; empty where it moves or they are too few to say."""
+    o, span = options, points[-1].frame - points[0].frame
+    if span < o.still_frames - 1 or len(points) < o.still_frames // 2:
         return ""
-    allowed = max(o.still_speed * (newest - recent[0].frame), o.noise / 2)
-    span = f"for {newest - recent[0].frame + 1} frames"
-    if _wanders([(p.x, p.y) for p in recent]) <= allowed:
-        return f"stands still on the sensor {span}"
-    if _wanders([(p.sx, p.sy) for p in recent]) <= allowed:
-        return f"moves with the background {span}"
+    on_sensor, against_background = wanders(points)
+    allowed = max(o.still_speed * span, o.noise / 2)
+    if on_sensor <= allowed:
+        return f"stands still on the sensor for {span + 1} frames"
+    if against_background <= allowed:
+        return f"moves with the background for {span + 1} frames"
     return ""
+
+
+def wanders(points: Sequence[Point]) -> tuple[float, float]:
+    """px that something moves altogether, on the sensor and against the background: see `_wanders`."""
+    return _wanders([(p.x, p.y) for p in points]), _wanders([(p.sx, p.sy) for p in points])
 
 
 def _wanders(places: list[tuple[float, float]]) -> float:

@@ -4,7 +4,7 @@ import getpass
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,6 +13,12 @@ from rich.table import Table
 from irdim.boxes import LABELS
 from irdim.errors import InputError
 from irdim_train.commands.progress import progress_bar
+
+if TYPE_CHECKING:
+    from irdim.dataset import Dataset
+    from irdim_train.labelling import ProposalOptions
+
+Mark = tuple[int, float, float]  # frame, x, y
 
 
 def command(
@@ -27,9 +33,16 @@ def command(
     label: Annotated[str, typer.Option(help="What is marked: target, interference or ignore.")] = "target",
     snap: Annotated[bool, typer.Option(help="Move marked targets to where they are seen.")] = True,
     by: Annotated[str | None, typer.Option(help="Who marks; your login name if not set.")] = None,
-    frame_step: Annotated[
-        int, typer.Option(help="Frames between those that are compared; longer for slower targets.")
-    ] = 2,
+    threshold: Annotated[
+        float, typer.Option(help="Sigmas that a track needs on a frame; fewer: dimmer targets, more noise.")
+    ] = 4.5,
+    polarity: Annotated[str, typer.Option(help="Targets that are 'hot', 'cold' or 'both'.")] = "both",
+    max_speed: Annotated[float, typer.Option(help="Fastest target, px a frame against the background.")] = 4.0,
+    still_speed: Annotated[
+        float,
+        typer.Option(help="What moves less, px a frame, on the sensor or against the background is interference."),
+    ] = 0.05,
+    most: Annotated[int, typer.Option(help="Most proposals of targets a sequence, the best.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """First labels for a recording: propose tracks for review, or follow a target that you mark on two frames.
@@ -42,11 +55,11 @@ def command(
     Example: irdim-train label data --sequence flight7 --mark 10,412.5,96 --mark 85,301,120.5
     """
     from irdim.dataset import Dataset
+    from irdim_train.labelling import ProposalOptions
 
     if label not in LABELS:
         raise InputError(f"--label {label}: choose one of {', '.join(LABELS)}")
-    if frame_step < 1:
-        raise InputError(f"--frame-step {frame_step}: 1 or more")
+    options = ProposalOptions(threshold, polarity, max_speed, still_speed, most)
     console = Console(highlight=False, soft_wrap=True)
     with Dataset.open(data) as dataset:
         if mark:
@@ -59,11 +72,12 @@ def command(
                 return
             console.print(
                 f"{answer['boxes']} boxes on frames {answer['first']} to {answer['last']} of {answer['sequence']}, "
-                f"{answer['snapped']} of them where the target was seen, the others between",
+                f"{answer['snapped']} of them where the target was seen, the others between; "
+                f"{answer['there']} frames had a label there already",
                 markup=False,
             )
             return
-        rows = _propose(dataset, sequence or [], frame_step)
+        rows = _propose(dataset, sequence or [], options)
     if as_json:
         print(json.dumps({"sequences": rows}))
         return
@@ -74,7 +88,7 @@ def command(
     console.print(f"next: irdim-train review {data} --kind track", markup=False)
 
 
-def _propose(dataset, names, frame_step):  # type: ignore[no-untyped-def]
+def _propose(dataset: "Dataset", names: list[str], options: "ProposalOptions") -> list[dict[str, Any]]:
     from irdim.boxes import INTERFERENCE
     from irdim_train.labelling import enqueue_proposals, propose_tracks
 
@@ -90,7 +104,7 @@ def _propose(dataset, names, frame_step):  # type: ignore[no-untyped-def]
                 dataset.frames(s),
                 dataset.times(s),
                 s.interval,
-                frame_step=frame_step,
+                options,
                 progress=lambda: bar.update(task, advance=1),
             )
             new = enqueue_proposals(dataset, s, found)
@@ -101,8 +115,8 @@ def _propose(dataset, names, frame_step):  # type: ignore[no-untyped-def]
     return rows
 
 
-def _follow(dataset, name, marks, label, snap, who):  # type: ignore[no-untyped-def]
-    from irdim_train.labelling import follow
+def _follow(dataset: "Dataset", name: str, marks: list[Mark], label: str, snap: bool, who: str) -> dict[str, Any]:
+    from irdim_train.labelling import add_followed, follow
 
     sequence = dataset.sequence(name)
     places = {frame: (x, y) for frame, x, y in marks}
@@ -113,20 +127,18 @@ def _follow(dataset, name, marks, label, snap, who):  # type: ignore[no-untyped-
         followed = follow(
             dataset.frames(sequence), places, label=label, snap=snap, progress=lambda: bar.update(task, advance=1)
         )
-    with dataset.transaction():
-        for frame, box in followed.boxes.items():
-            seen = "snapped to its centroid" if frame in followed.snapped else "interpolated"
-            dataset.add_box(sequence, frame, box, who=who, why=f"marked on {len(places)} frames, {seen}")
+    added = add_followed(dataset, sequence, followed, who=who, why=f"marked on {len(places)} frames")
     return {
         "sequence": name,
-        "boxes": len(followed.boxes),
+        "boxes": added,
+        "there": len(followed.boxes) - added,
         "snapped": len(followed.snapped),
-        "first": min(followed.boxes),
-        "last": max(followed.boxes),
+        "first": min(places),
+        "last": max(places),
     }
 
 
-def _mark(text: str) -> tuple[int, float, float]:
+def _mark(text: str) -> Mark:
     try:
         frame, x, y = text.split(",")
         return int(frame), float(x), float(y)
