@@ -230,3 +230,29 @@ def test_a_patch_file_of_version_1_says_what_to_do(small_data, cropped):
         Patches.open(cropped)
     with Dataset.open(small_data) as data, pytest.raises(InputError, match="crop again with --fresh"):
         crop(data, cropped, **OPTIONS)
+
+
+def test_other_frames_at_the_same_place_are_not_mixed_in(tmp_path):
+    """A data set made anew has the same numbers for other sequences."""
+    make_data(tmp_path / "data", 3)
+    with Dataset.open(tmp_path / "data") as data:
+        crop(data, tmp_path / "patches", size=32, frame_step=1, register=False)
+    shutil.rmtree(tmp_path / "data")
+    with Dataset.create(tmp_path / "data") as data:
+        for i, split in enumerate(("train", "val")):
+            frames, boxes = render_sequence(50 + i)
+            given = [Frame(t, t / 25, f) for t, f in enumerate(frames)]
+            data.add_sequence(f"n{i}", given, boxes, split=split, group=f"g{i}", source="s", who="t", interval=1 / 25)
+        with pytest.raises(InputError, match="other frames than this data set has now"):
+            crop(data, tmp_path / "patches", size=32, frame_step=1, register=False)
+        crop(data, tmp_path / "patches", size=32, frame_step=1, register=False, fresh=True)
+
+
+def test_a_data_set_inside_is_never_thrown_away(tmp_path):
+    make_data(tmp_path / "first", 3)
+    with Dataset.open(tmp_path / "first") as data:
+        crop(data, tmp_path / "patches", size=32, frame_step=1, register=False)
+    make_data(tmp_path / "patches" / "data", 3)
+    with Dataset.open(tmp_path / "patches" / "data") as data, pytest.raises(InputError, match="holds the data set"):
+        crop(data, tmp_path / "patches", size=32, frame_step=1, register=False, fresh=True)
+    assert (tmp_path / "patches" / "data" / "dataset.sqlite").is_file()

@@ -85,7 +85,10 @@ def crop(
     }
     dtype = np.result_type(*(np.dtype(s.dtype) for s in sequences))
     change = Change()
+    digests = {str(s.id): s.digest[:16] for s in sequences}
     with _open(out, size, dtype, facts, fresh) as writer:
+        _check_frames(out, writer.description.get("digests", {}), digests)
+        writer.description["digests"] = {**writer.description.get("digests", {}), **digests}
         there = PatchIndex.of(*writer.before)
         for sequence in sequences:
             _check_sequence(sequence, size, writer)
@@ -116,6 +119,12 @@ def _check_options(size: int, mix: Mix) -> None:
         raise InputError(f"--background {mix.background:g}: must be 0 to {MOST_BACKGROUND:g} patches per target patch")
     if not 0 <= mix.hard <= 1:
         raise InputError(f"--hard-background {mix.hard:g}: must be a share, 0 to 1")
+
+
+def _check_frames(out: Path, there: dict[str, str], now: dict[str, str]) -> None:
+    """A data set that was made anew at the same place has other frames under the same numbers."""
+    if any(there[number] != digest for number, digest in now.items() if number in there):
+        raise InputError(f"{out}: was cropped from other frames than this data set has now; replace it with --fresh")
 
 
 def _check_sequence(sequence: Sequence, size: int, writer: PatchWriter) -> None:

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from irdim.dataset.schema import FILE
 from irdim.errors import InputError
 
 OLD = "old"  # what a staging folder calls the folder that it replaces
@@ -26,6 +27,8 @@ def staged_folder(out: Path, description: str, made_as: str) -> Iterator[Path]:
     tidy(out)
     if out.exists() and not _is_ours(out, description, made_as):
         raise InputError(f"{out}: is there and is no {made_as}; choose another --out")
+    if inside := next(out.rglob(FILE), None):  # labels are work: they are never thrown away with the folder around them
+        raise InputError(f"{out}: holds the data set {inside.parent}; move that away, or choose another --out")
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
     held = os.open(folder, os.O_RDONLY)

@@ -12,6 +12,7 @@ from irdim.boxes import LABELS
 from irdim.dataset import Dataset, Sequence
 from irdim.differencing import NO_SHIFT, STACK, InputSpec, move_whole, noise_scale, planes, whole_pixels
 from irdim.errors import InputError
+from irdim.history import with_full_history
 from irdim.patches import BOXES
 from irdim.registration import estimate_shift, texture
 from irdim_train.batches import WHOLE, Batch, Share, maps_to, read_ahead, turn_boxes, turn_image
@@ -35,7 +36,8 @@ class WholeFrameReader:
             for number, sequence in enumerate(dataset.sequences("train")):
                 self._frames.append(dataset.frames(sequence))
                 self._boxes.append(_box_rows(dataset, sequence))
-                full = [(number, f) for f in range(spec.history - 1, sequence.length)]
+                judged = with_full_history(dataset.times(sequence), spec, sequence.interval)
+                full = [(number, int(f)) for f in np.flatnonzero(judged)]
                 self._moments.setdefault((sequence.height, sequence.width), []).extend(full)
         self._moments = {shape: moments for shape, moments in self._moments.items() if moments}
         if not self._moments:

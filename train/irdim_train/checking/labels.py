@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from irdim.boxes import TARGET, Box
-from irdim.scr import core, surroundings
+from irdim.scr import ROUNDING, core, local_scr, surroundings
 from irdim_train.checking.findings import Finding, cut_around
 
 LARGEST_AREA, LARGEST_SHARE = 81.0, 0.0012  # the SPIE's small target: px, share of the image
@@ -83,10 +83,9 @@ def measure_spot(pixels: np.ndarray, box: Box) -> tuple[float, float, tuple[floa
         return float("nan"), *nothing
     rows, columns = core(pixels.shape, Box(box.x, box.y, box.w + 2 * FOOT, box.h + 2 * FOOT))
     window = pixels[rows, columns].astype(np.float64) - mean
-    within = pixels[core(pixels.shape, box)].astype(np.float64) - mean
-    scr = float(np.abs(within).max() / max(sigma, 0.29))
+    scr = local_scr(pixels, box)
     peak = window.flat[np.abs(window).argmax()]
-    if abs(peak) < CLEAR * max(sigma, 0.29):
+    if abs(peak) < CLEAR * max(sigma, ROUNDING):
         return scr, *nothing
     _, marks = cv2.connectedComponents((window / peak > 0.5).astype(np.uint8))
     spot = marks == marks.flat[np.abs(window).argmax()]

@@ -1,4 +1,4 @@
-"""All checks, each sequence read once, in memory that does not grow with its length."""
+"""All checks, each sequence read once, frame by frame."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -20,6 +20,7 @@ from irdim_train.target_properties import speeds
 
 COLUMNS = ("frame", "scr", "box", "spot", "offset_x", "offset_y")
 CLEARLY_OFF, OFF = 2.0, 0.4  # px; median distance of labels from what they label: harmful, worth a look
+SHOWN = 12  # jumps of a sequence with a picture
 FEW = 20  # targets, below which no systematic offset is claimed
 
 
@@ -171,7 +172,7 @@ def _look_for_jumps(
     jumps = find_jumps(places, {frame: moved[frame] for frame in places})
     if not jumps:
         return
-    wanted = {frame: number for frame, number, _ in jumps}
+    wanted = {frame: number for frame, number, _ in jumps[:SHOWN]}
     pictures = {}
     for frame in subject.read():  # a second reading, only where there is something to show
         if frame.index in wanted:

@@ -15,7 +15,7 @@ from irdim.bundle import Thresholds
 from irdim.dataset import Dataset
 from irdim.detector import FAINT
 from irdim.errors import InputError
-from irdim.files import read_json, write_json
+from irdim.files import read_json, sha256, write_json
 from irdim.grid import decode
 from irdim.metrics import CentreDistance, Score
 from irdim.patches import DESCRIPTION as PATCHES
@@ -68,28 +68,31 @@ def run_cell(cell: Cell, budget: Budget, out: Path, stage: Callable[[str], None]
     there had another budget.
     """
     folder = out / "cells" / cell.name
+    patches = _patches(cell, out / "patches" / cell.patches_name, stage)
+    given = {"cell": asdict(cell), "budget": asdict(budget), "patches_digest": sha256(patches / PATCHES)}
     if (folder / RESULT).is_file():
         found: dict[str, Any] = read_json(folder / RESULT, "comparison's result")
-        if found["budget"] != asdict(budget):
-            raise InputError(f"{folder / RESULT}: found under another budget; choose another --out, or the same budget")
+        for key, value in given.items():
+            if found.get(key) != value:
+                what = {"cell": "data set", "budget": "budget", "patches_digest": "labels or frames"}[key]
+                raise InputError(f"{folder / RESULT}: found with another {what}; choose another --out, or remove it")
         return found
-    patches = _patches(cell, out / "patches" / cell.patches_name, stage)
     run = folder / "run"
     if not (run / MODEL).is_file():
         stage("fit")
         _fit(cell, budget, patches, run)
     stage("score")
-    found = {"cell": asdict(cell), "budget": asdict(budget), **_score(run, patches, Path(cell.data))}
+    found = {**given, **_score(run, patches, Path(cell.data))}
     write_json(folder / RESULT, found)
     return found
 
 
 def _patches(cell: Cell, path: Path, stage: Callable[[str], None]) -> Path:
-    if not (path / PATCHES).is_file():
-        stage("crop")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with Dataset.open(Path(cell.data)) as data:
-            crop(data, path, size=cell.size, frame_step=cell.frame_step, register=cell.register)
+    """Cut, or brought up to the data set's labels."""
+    stage("crop")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with Dataset.open(Path(cell.data)) as data:
+        crop(data, path, size=cell.size, frame_step=cell.frame_step, register=cell.register)
     return path
 
 

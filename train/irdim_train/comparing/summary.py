@@ -121,7 +121,10 @@ def write_summary(out: Path, results: Sequence[dict[str, Any]], failed: dict[str
     for name, figure in figures.items():
         with atomic_file(out / f"{name}.png") as file:
             file.write(base64.b64decode(figure.png))
-    sections = [Section("Results", [PROTOCOL], [table(rows)]), Section("Plots", figures=list(figures.values()))]
+    sections = [
+        Section("Results", [PROTOCOL, *_warnings(results)], [table(rows)]),
+        Section("Plots", figures=list(figures.values())),
+    ]
     if failed:
         sections.append(Section("Not trained", tables=[Table(["cell", "why"], [[k, v] for k, v in failed.items()])]))
     write_report(out / "compare.html", "Comparison", command, sections)
@@ -133,6 +136,18 @@ PROTOCOL = (
     "Frames: whole frames of other scenes at the threshold chosen on whole validation frames, as a user has it. "
     "Both within 3 px; precision, recall and F1 in %."
 )
+
+
+def _warnings(results: Sequence[dict[str, Any]]) -> list[str]:
+    """Where whole frames were not those of other scenes."""
+    splits = {r["split"] for r in results} - {"test"}
+    return (
+        [
+            f"No test sequences: whole frames are those of {', '.join(sorted(splits))}, on which the threshold was chosen."
+        ]
+        if splits
+        else []
+    )
 
 
 def _series(rows: Sequence[Row]) -> dict[str, list[Row]]:
