@@ -3,7 +3,7 @@
 Plain functions on arrays: the command line and the review page use the same.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +51,7 @@ def follow(
 
 
 def snapped(
-    frames: np.ndarray, places: Places, known: Iterable[int], label: str = TARGET, radius: float = RADIUS
+    frames: np.ndarray, places: Places, known: Collection[int], label: str = TARGET, radius: float = RADIUS
 ) -> Followed:
     """Boxes of a target on every frame of its expected way, moved to where it is seen.
 
@@ -77,12 +77,12 @@ def snapped(
                 sides[frame] = spot.side
     if not offsets:
         return Followed(boxes_at(places, {}, frames.shape, label), frozenset())
-    seen = sorted(offsets)
-    between = sorted(places)
-    dx, dy = (np.interp(between, seen, [offsets[f][k] for f in seen]) for k in (0, 1))
+    knots = dict.fromkeys(known, (0.0, 0.0)) | offsets
+    fixed, between = sorted(knots), sorted(places)
+    dx, dy = (np.interp(between, fixed, [knots[f][k] for f in fixed]) for k in (0, 1))
     moved = {f: (places[f][0] + float(x), places[f][1] + float(y)) for f, x, y in zip(between, dx, dy, strict=True)}
     boxes = boxes_at(moved, sides, frames.shape, label)
-    return Followed(boxes, frozenset(f for f in seen if f in boxes))
+    return Followed(boxes, frozenset(f for f in offsets if f in boxes))
 
 
 def boxes_at(places: Places, sides: Mapping[int, float], shape: tuple[int, ...], label: str) -> dict[int, Box]:
