@@ -278,9 +278,7 @@ def test_a_signal_stops_it_cleanly_within_a_second(small_bundle, tmp_path, numbe
     began = time.monotonic()
     process.send_signal(number)
     answer, error = process.communicate(timeout=10)
-    assert (
-        time.monotonic() - began < 4
-    )  # a second where the machine is free; the tests share theirs
+    assert time.monotonic() - began < 4  # a second where the machine is free; the tests share theirs
     assert (process.returncode, error) == (0, b"")
     assert json.loads(answer)["state"] == read_status(tmp_path / "edge-out")["state"] == "stopped"
     assert len(lines(tmp_path)) == json.loads(answer)["frames"] > 10
