@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--sequences", type=int, default=20)
     options = parser.parse_args()
     covered = anyhow = labelled = truths = first_right = found_any = right = proposals = frames = 0
+    queue: list[tuple[float, bool]] = []  # of all sequences, as a person sees them
     begun = time.perf_counter()
     with Dataset.open(options.data) as data:
         everything = data.sequences()
@@ -37,6 +38,7 @@ def main() -> None:
             first_right += bool(targets) and targets[0] in good
             found_any += bool(good)
             right += len(good)
+            queue += [(p.score, p in good) for p in targets]
             truths += max(map(len, truth.values()), default=0)
             lying = [p for p in found if _right(p.boxes, truth)]  # those called interference, too
             proposals += len(targets)
@@ -54,6 +56,8 @@ def main() -> None:
     print(
         f"sequences with a right proposal: {found_any} of {n}; whose first proposal of a target is right: {first_right}"
     )
+    top = [ok for _, ok in sorted(queue, reverse=True)[:n]]
+    print(f"of the {len(top)} first in the queue of all sequences, right: {sum(top)} ({np.mean(top):.2f})")
     print(f"proposals of targets: {proposals}, right {right} ({right / max(proposals, 1):.3f})")
 
 

@@ -27,6 +27,7 @@ LEAK = 0.01  # share of what is above CAP that counts, so that a bright target h
 REFERENCES = 5  # frames under the temporal median
 SPACING = 6  # frames between them: at 0.3 px a frame a target of 3 px has left its place after two
 APART = 3  # px; of two candidates nearer than this the stronger stays
+BORDER = 3  # px; what is cut by the border, or comes in over it, looks like a target there
 MOST = 200  # candidates a frame, the strongest
 SIGNS = {"hot": (1,), "cold": (-1,), "both": (1, -1)}
 
@@ -193,7 +194,9 @@ def _around(response: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:
 def _peaks(response: np.ndarray, threshold: float) -> list[tuple[int, int]]:
     """(row, column) of local maxima, strongest first."""
     highest = cv2.dilate(response, np.ones((2 * APART + 1,) * 2, np.uint8))
-    rows, columns = np.nonzero((response >= highest) & (response >= threshold))
+    peaks = (response >= highest) & (response >= threshold)
+    peaks[:BORDER] = peaks[-BORDER:] = peaks[:, :BORDER] = peaks[:, -BORDER:] = False
+    rows, columns = np.nonzero(peaks)
     order = np.argsort(-response[rows, columns], kind="stable")[:MOST]
     return list(zip(rows[order].tolist(), columns[order].tolist(), strict=True))
 

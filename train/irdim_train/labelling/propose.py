@@ -28,6 +28,7 @@ LONGEST = 500  # frames of a proposal
 NEAR = 6.0  # px; of two tracks that lie this near on most frames, the better stays
 KEPT = 4  # times as many tracks as are proposed are kept until the end, for those that turn out to be doubles
 WANDER = 3.0  # px; a way that is worth half
+EDGE = 0.5  # sigmas of local contrast, over which a track turns from an edge to something by itself
 STILL_WORTH = 0.2  # of what stands still: it comes after what moves
 SNAP = 2.0  # px; how far from a candidate its centroid is looked for
 ROUGH = 1.0  # px off the straight way between its neighbours that halves a track's worth
@@ -176,9 +177,11 @@ def _path(
     coverage = len(points) / len(between)
     evidence = 1 - float(np.exp(-len(points) / 15))  # a longer track is a surer one
     smooth = 1 / (1 + (_roughness(np.array(numbers), against) / ROUGH) ** 2)
+    contrast = float(np.median([c.contrast for _, c in points]))
+    alone = 1 / (1 + float(np.exp(-contrast / EDGE)))
     still, wander = how_still(linked, options.tracking), min(wanders(linked))
     moves = STILL_WORTH if still else wander / (wander + WANDER)
-    score = strength * coverage * evidence * smooth * moves
+    score = strength * coverage * evidence * smooth * alone * moves
     yield _Path(points, dict(zip(between.tolist(), map(tuple, places.tolist()), strict=True)), still, score)
 
 
