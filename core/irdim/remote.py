@@ -35,6 +35,8 @@ def open_remote(
     Raises InputError where the protocol is not installed, or where an SFTP server's key is unknown or another than before.
     """
     protocol, options = _protocol(url), dict(options or {})
+    if "::" in url:  # fsspec would open the last of a chain by itself, and take any host key
+        raise InputError(f"{hide_password(url)}: chained URLs are not opened; give that of the server itself")
     try:
         if protocol in ("sftp", "ssh"):
             return _open_sftp(url, known_hosts, identity, options, timeout)
@@ -76,8 +78,15 @@ def read_options(path: Path) -> dict[str, Any]:
 
 def hide_password(url: str) -> str:
     """The URL as it may be printed."""
-    url = re.sub(r"(://[^/@:]*):[^/]*@", r"\1:***@", url)
+    if password := _password(url):
+        url = url.replace(f":{password}@", ":***@", 1)
     return re.sub(r"([?&][^=&]*=)[^&]*", r"\1***", url)
+
+
+def _password(url: str) -> str:
+    """What stands between the user's name and the last @, even where it holds a slash or the name an @; empty where there is none."""
+    user, colon, password = url.partition("://")[2].rpartition("@")[0].partition(":")
+    return "" if not colon or "/" in user or re.match(r"[0-9]+/", password) else password  # HOST:PORT/PATH@... has none
 
 
 def has_password(url: str) -> bool:
@@ -115,8 +124,7 @@ def _not_installed(url: str, protocol: str, error: ImportError) -> InputError:
 
 def _secrets(url: str, options: Mapping[str, Any]) -> set[str]:
     """What must not be printed: the URL's password, credentials among the options, those in the environment."""
-    authority = url.split("://", 1)[-1].split("/", 1)[0]
-    password = authority.rpartition("@")[0].partition(":")[2]
+    password = _password(url)
     found = {password, unquote(password), *(os.environ.get(name, "") for name in _SECRET_ENVIRONMENT)}
     for key, value in options.items():
         if isinstance(value, Mapping):

@@ -120,7 +120,7 @@ def test_a_refused_log_in_is_one_line(tmp_path, sshd):
 
 
 @pytest.mark.parametrize("opens", [open_remote, check_url])
-@pytest.mark.parametrize("url", ["nosuch://x/y", "sftp:///x"])
+@pytest.mark.parametrize("url", ["nosuch://x/y", "sftp:///x", "simplecache::sftp://host/x"])
 def test_a_url_that_cannot_be_used_is_one_line(url, opens):
     with pytest.raises(InputError) as caught:
         opens(url)
@@ -133,7 +133,10 @@ def test_a_url_that_cannot_be_used_is_one_line(url, opens):
         ("sftp://me:se:cret@host:22/x", "sftp://me:***@host:22/x"),
         ("sftp://me:se@cret@host:22/x", "sftp://me:***@host:22/x"),
         ("https://host/x?sig=abc&who=me", "https://host/x?sig=***&who=***"),
+        ("sftp://me@corp.com:secret@host/x", "sftp://me@corp.com:***@host/x"),
+        ("s3://key:a/b+c@host/x", "s3://key:***@host/x"),
         ("sftp://me@host/x", "sftp://me@host/x"),
+        ("sftp://host:22/a@b", "sftp://host:22/a@b"),
     ],
 )
 def test_a_password_is_never_printed(url, shown):

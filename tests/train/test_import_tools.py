@@ -69,6 +69,8 @@ def test_coco_video_orders_by_frame_id_and_splits_by_file(tmp_path: Path) -> Non
         ({"annotations": [{"image_id": 2, "category_id": 7, "bbox": [4, 6, float("nan"), 3]}]}, "annotation 0, bbox: needs 4 finite"),
         ({"annotations": [{"image_id": 2, "category_id": 7, "bbox": "4623"}, {}]}, "entry 1 of 'annotations'"),
         ({"annotations": [{"image_id": 2, "category_id": 5, "bbox": [4, 6, 2, 3]}]}, "no category 5"),
+        ({"annotations": [{"image_id": 2, "category_id": [7], "bbox": [4, 6, 2, 3]}]}, "its category_id is neither"),
+        ({"annotations": [{"image_id": 2, "category_id": 7, "bbox": [10**400, 6, 2, 3]}]}, "annotation 0, bbox: needs 4 finite"),
         ({"annotations": [{"image_id": 8, "category_id": 7, "bbox": [4, 6, 2, 3]}]}, "no image 8"),
         ({"annotations": [{"image_id": 2, "category_id": 7, "bbox": [40, 6, 2, 3]}]}, "annotation 0: the centre (41, 7.5) lies outside"),
     ],

@@ -113,6 +113,9 @@ def _entries(file: Path, value: Mapping[str, Any], what: str, *keys: str) -> lis
     for row, entry in enumerate(entries):
         if not isinstance(entry, dict) or not all(isinstance(entry.get(key), int | str) for key in keys):
             raise InputError(f"{file}: entry {row} of '{what}' needs {' and '.join(keys)}; correct it")
+        for key in ("category_id", "video_id"):
+            if not isinstance(entry.get(key), int | str | None):
+                raise InputError(f"{file}: entry {row} of '{what}': its {key} is neither number nor text; correct it")
     return entries
 
 

@@ -88,7 +88,7 @@ def iterate_xml(path: Path, *tags: str) -> Iterator[Element]:
                 yield element
             if not within and above:
                 above[-1].remove(element)
-    except (ParseError, UnicodeError) as error:
+    except (ParseError, UnicodeError, LookupError) as error:  # LookupError: of an encoding that is not known
         raise InputError(f"{path}: not a readable XML file ({_line(error)}); write it again") from None
     except DefusedXmlException:
         raise InputError(f"{path}: XML with a document type or entities is not read; take them out") from None
@@ -112,7 +112,7 @@ def numbers(values: Any, count: int, where: str) -> list[float]:
     """`count` finite numbers, from numbers or texts. Raises InputError, saying `where`, where they are not."""
     try:
         found = [float(v) for v in values]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         found = []
     if len(found) != count or not all(map(math.isfinite, found)):
         raise InputError(f"{where}: needs {count} finite numbers; correct or remove it")
