@@ -16,7 +16,7 @@ from irdim_train.labelling.snapping import RADIUS, find_spot, window
 AROUND = 2  # frames before and after whose windows are averaged
 NEAR = 12  # frames before and after whose sizes are taken together
 SIDE = 5.0  # px; the box of a target that is nowhere clear
-STRAY = 0.5  # px a frame, counted from the nearest mark, by which a target may leave the straight way, the search radius besides
+STRAY = 0.2  # px a frame, counted from the nearest mark, by which a target may leave the straight way, the search radius besides
 
 Places = Mapping[int, tuple[float, float]]
 
