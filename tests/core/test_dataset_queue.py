@@ -169,3 +169,18 @@ def test_two_processes_that_decide_the_same_items_share_them_without_doubles(dat
     assert sorted(done) == list(range(1, 21))
     assert len(data.boxes(sequence)[0]) == 20
     assert data.queue_items("open") == []
+
+
+def test_an_accepted_target_leaves_no_cover_over_its_frame(tmp_path: Path) -> None:
+    """Two suspects with the same frames: the first item holds the cover's box, the second is the one that is accepted."""
+    with Dataset.create(tmp_path / "data") as data:
+        frames = [Frame(0, 0.0, np.full((48, 64), 7, np.uint16))]
+        cover = {0: [Box(32, 24, 64, 48, "ignore")]}
+        sequence = data.add_sequence("log", frames, cover, split="train", group="g", source="s", who="t")
+        first = data.boxes(sequence)[0][0].id
+        for i, box_id in enumerate((first, None)):
+            given = {"kind": "missed", "sequence_id": sequence.id, "frame": 0, "score": 0.5, "reason": "r"}
+            data.enqueue(key=f"k{i}", box=Box(20 + 20 * i, 20, 5, 5), box_id=box_id, **given)
+        second = next(i for i in data.queue_items("open") if i.key == "k1")
+        data.decide(second.id, "accept", who="anna", why="seen")
+        assert [(b.label, b.x) for b in data.boxes(sequence)[0]] == [("target", 40)]

@@ -104,3 +104,14 @@ def test_operating_points():
     assert metric.best().f1 == pytest.approx(0.8)
     assert metric.at_false_alarms(0).threshold == 0.9
     assert metric.at_false_alarms(1).recall == 1
+
+
+def test_frames_that_nobody_looked_at_do_not_dilute_the_rates():
+    metric, cover = CentreDistance(), Box(32, 24, 64, 48, "ignore")
+    for _ in range(10):
+        metric.update([Detection(10, 10, 3, 3, 0.9)], [], (48, 64), 1.0)
+    for _ in range(90):
+        metric.update([Detection(10, 10, 3, 3, 0.9)], [cover], (48, 64), 1.0)
+    score = metric.at(0.5)
+    assert (score.frames, score.false_positives) == (10, 10)
+    assert score.to_json()["false_alarms_per_frame"] == 1.0

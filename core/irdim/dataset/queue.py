@@ -71,7 +71,10 @@ def decide(store: Store, item_id: int, decision: str, *, who: str, why: str, box
                 )
             if decision in ("accept", TARGET, INTERFERENCE):
                 _uncover(store, item, who=who, why=why, iteration=iteration)
-        if (label := _outcome(item, decision)) is not None and item.kind == TRACK:
+        label = _outcome(item, decision)
+        if label in (TARGET, INTERFERENCE) and item.box_id is None:  # another item of the frame holds its cover
+            _uncover(store, item, who=who, why=why, iteration=iteration)
+        if label is not None and item.kind == TRACK:
             if box is not None:
                 raise InputError(
                     f"queue item {item_id}: a whole track; its boxes are corrected one by one, after it was accepted"

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from irdim.boxes import TARGET, Box, Detection
+from irdim.boxes import IGNORE, TARGET, Box, Detection
 from irdim.metrics.score import Score
 from irdim.score_scale import ScoreScale
 
@@ -86,9 +86,16 @@ class Metric(ABC):
         shape: tuple[int, int],
         interval: float | None = None,
     ) -> None:
-        """One frame. detections: any order, every score; labels: all boxes of the frame; shape: (H, W); interval: seconds to the next, if known."""
+        """One frame. detections: any order, every score; labels: all boxes of the frame; shape: (H, W); interval: seconds to the next, if known.
+
+        A frame that nobody has looked at (an `ignore` box covers it whole, and no target is labelled) counts for nothing, its time and pixels neither.
+        """
+        labels = list(labels)
+        covered = any(b.label == IGNORE and b.w >= shape[1] and b.h >= shape[0] for b in labels)
+        if covered and not any(b.label == TARGET for b in labels):
+            return
         reported = sorted((d for d in detections if d.label == TARGET), key=lambda d: -d.score)
-        counted = self._count(reported, list(labels), shape)
+        counted = self._count(reported, labels, shape)
         for score, *counts in counted.changes:
             self._scores.append(score)
             for column, count in zip(self._changes, counts, strict=True):

@@ -53,12 +53,14 @@ def list_(data: Data = Path("data"), as_json: AsJson = False) -> None:
     from irdim.dataset import Dataset
 
     with Dataset.open(data) as opened:
-        known = opened.devices()
+        known, closed = opened.devices(), opened.takes_known_devices_only()
     if as_json:
         print(json.dumps([asdict(device) for device in known]))
         return
     if not known:
-        print("no known device: field logs are taken from anybody; next: irdim-train devices add NAME KEY")
+        print(
+            f"no known device: field logs are taken from {'nobody' if closed else 'anybody'}; next: irdim-train devices add NAME KEY"
+        )
         return
     for device in known:  # a key is to be compared, so it stays in one piece
         print(f"{device.name:<16} {device.key}  {device.who}, {device.at}")
@@ -75,4 +77,4 @@ def remove(name: Annotated[str, typer.Argument(help="Name of a known device.")],
     with Dataset.open(data) as opened:
         opened.remove_device(name, who=getpass.getuser())
         left = len(opened.devices())
-    print(f"{name} is known no more; {left} devices are" + ("" if left else ": field logs are taken from anybody now"))
+    print(f"{name} is known no more; {left} devices are" + ("" if left else ": field logs are taken from nobody now"))
