@@ -25,6 +25,11 @@ class Replay:
         lengths = [s.length for s in self.sources]
         return None if None in lengths else sum(-(-n // self.step) for n in lengths if n is not None)
 
+    @property
+    def state(self) -> dict[str, str | int | float]:
+        """What field logs say of the camera's state: of a replay, how it was replayed."""
+        return {"replayed": str(self.rate), "every_nth_frame": self.step}
+
     def frames(self, source: FrameSource, stopping: threading.Event) -> Iterator[Frame]:
         """The frames of one sequence that are taken, numbered from 0, each when it is due; ends early once `stopping` is set."""
         began, first = time.monotonic(), None

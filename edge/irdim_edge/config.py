@@ -96,7 +96,9 @@ class SuspectsSection(_Section):
         le=1,
         description="Share of frames taken whole at random, whatever is in them: what miss and false-alarm rates rest on.",
     )
-    sample_seed: int = Field(default=0, description="Seed of the random sample.")
+    sample_seed: int = Field(
+        default=0, description="Seed of the random sample; 0: another one at each start, as a live camera wants it."
+    )
     missed_per_day: int = Field(
         default=500, ge=0, description="Most field logs of missed targets in 24 hours; 0: none."
     )

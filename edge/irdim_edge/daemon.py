@@ -4,18 +4,21 @@ The loop runs in the calling thread and handles every frame of a replay; packing
 Whatever kills it, the next run goes on: with a new part of the output, and with the spool as it was.
 """
 
+import os
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 from irdim.bundle import Bundle
+from irdim.dataset.frames import read_through
 from irdim.detector import Detector, Step
+from irdim.errors import InputError
 from irdim.fieldlog import KINDS, SAMPLE
 from irdim.sources import Frame, FrameSource
 from irdim.tracks import VERDICTS as TRACKED
 from irdim.tracks import Tracker, Verdict
-from irdim_edge.cameras import check_interval, open_replay
+from irdim_edge.cameras import Replay, check_interval, open_replay
 from irdim_edge.candidates import Candidates
 from irdim_edge.config import Config
 from irdim_edge.outputs import Parts
@@ -29,6 +32,7 @@ from irdim_edge.upload import Uploader
 from irdim_edge.writer import Writer
 
 EVERY = 1.0  # seconds between two writings of status.json, and two looks at the bundle's path
+EXPIRE_EVERY = 60.0  # seconds between two looks at the age of what waits in the spool
 TALLY_EVERY = 3600.0  # seconds that a tally covers
 DETECTIONS, VERDICTS = "detections", "verdicts"
 
@@ -52,7 +56,7 @@ def run(
         step=config.camera.step,
     )
     with only_run(config.out_path):
-        running = _Run(config, bundle, show, reloading or threading.Event())
+        running = _Run(config, camera, bundle, show, reloading or threading.Event())
         try:
             for source in camera.sources:
                 running.begin(source)
@@ -73,12 +77,21 @@ class _Run:
     """All that one run owns."""
 
     def __init__(
-        self, config: Config, bundle: Bundle, show: Callable[[Summary], None], reloading: threading.Event
+        self,
+        config: Config,
+        camera: Replay,
+        bundle: Bundle,
+        show: Callable[[Summary], None],
+        reloading: threading.Event,
     ) -> None:
         self.summary = Summary(config.device_name, config.camera.name)
-        self._config, self._show, self._reloading = config, show, reloading
+        self._config, self._camera, self._show, self._reloading = config, camera, show, reloading
         self._takeover = Takeover(config.bundle_path, bundle, precision=config.precision, threads=config.threads)
         self._source: FrameSource | None = None
+        self._source_digest: str | None = None
+        self._seed = (
+            config.suspects.sample_seed or os.urandom(16).hex()
+        )  # drawn anew, or every start of a camera samples the same turns
         self._use(bundle, Detector.from_bundle(bundle, precision=config.precision, threads=config.threads))
         destination, signer = config.destination if config.upload.url else None, config.signer
         self._spool = Spool(config.spool_path, config.spool_bounds)
@@ -93,7 +106,7 @@ class _Run:
         self._tallies.begin(config.device_name, config.camera.name, bundle.digest, bundle.card.input)
         self._uploader = Uploader(self._spool, destination, interval=config.upload.interval) if destination else None
         self._began = time.monotonic()
-        self._saved = -EVERY
+        self._saved, self._expired = -EVERY, -EXPIRE_EVERY
         self._judging = False
         self._save()
         if self._uploader:
@@ -101,7 +114,7 @@ class _Run:
 
     def begin(self, source: FrameSource) -> None:
         """A sequence begins."""
-        self._source = source
+        self._source, self._source_digest = source, None
         self._detector.reset()
         self._merger.clear()
         self._begin_sample()
@@ -136,6 +149,9 @@ class _Run:
             self._reloading.clear()
             if self._tallies.age >= TALLY_EVERY:
                 self._tallies.renew()
+            if time.monotonic() - self._expired >= EXPIRE_EVERY:
+                self._expired = time.monotonic()
+                self._writer.then(self._spool.expire)
 
     def end_sequence(self) -> None:
         """The sequence ends or breaks here: the verdicts that are due, and nothing kept beyond."""
@@ -189,9 +205,9 @@ class _Run:
         }
 
     def _begin_sample(self) -> None:
-        s, c = self._config, self._config.suspects
-        where = f"{c.sample_seed}/{s.device_name}/{s.camera.name}/{self._source.name if self._source else ''}/{self.summary.bundle}"
-        self._candidates = Candidates(self._options, probability=c.sample_probability, seed=where)
+        s = self._config
+        where = f"{self._seed}/{s.device_name}/{s.camera.name}/{self._source.name if self._source else ''}/{self.summary.bundle}"
+        self._candidates = Candidates(self._options, probability=s.suspects.sample_probability, seed=where)
 
     def _take_over(self, frame: Frame) -> Step | None:
         """What a new bundle makes of this frame, from which on it runs; None where there is none, or where it fails."""
@@ -262,7 +278,9 @@ class _Run:
                 line["why"] = OVER_BUDGET
             else:
                 drawn = self._config.suspects.sample_probability if verdict.kind == SAMPLE else None
-                suspect = self._cutter.cut(verdict, tracks.get(verdict.track_id), self._context(), drawn)
+                suspect = self._cutter.cut(
+                    verdict, tracks.get(verdict.track_id), self._context(), self._camera.state, drawn
+                )
             if suspect is None and verdict.kind not in TRACKED:
                 continue  # nobody judged it; it is worth a line only where there is a log
             if self._writer.submit(line, suspect) and suspect is not None:
@@ -274,7 +292,11 @@ class _Run:
         recorded = (source.interval if source else None) or None
         interval = recorded * config.camera.step if recorded else self._detector.card.interval
         where = {"device": config.device_name, "camera": config.camera.name, "source": self.summary.source}
-        return {**where, **self._bundle_context, "interval": interval}
+        if (
+            source is not None and self._source_digest is None
+        ):  # at the first suspect; a replay waits, and drops nothing
+            self._source_digest = _digest(source)
+        return {**where, "source_digest": self._source_digest or None, **self._bundle_context, "interval": interval}
 
     def _judged_so_far(self) -> dict[str, dict[str, int]]:
         s = self.summary
@@ -301,3 +323,11 @@ class _Run:
             self._parts.sync()
         except OSError as error:
             self.note(error)
+
+
+def _digest(source: FrameSource) -> str:
+    """Of a recording's frames, as a data set names them; empty where it breaks off."""
+    try:
+        return read_through(source.name, source, None).digest
+    except InputError:
+        return ""

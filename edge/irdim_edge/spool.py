@@ -23,6 +23,7 @@ from irdim_edge.outputs import JsonLines
 from irdim_edge.spool_index import Entry, Index
 
 EVICTED, DAMAGED, UPLOADING, WRITING = "evicted.jsonl", "damaged", "upload.lock", "writer.lock"
+NOT_TAKEN = "not taken"
 MOST_RECORD = 8 << 20  # bytes of evicted.jsonl before it becomes evicted.1.jsonl
 MOST_DAMAGED = 0.05  # share of the spool's bytes that damaged files may take besides
 DAY = 86400.0
@@ -89,6 +90,11 @@ class Spool:
                 file.write(data)
             self._index.note(entry)
         return path
+
+    def expire(self) -> None:
+        """Evict what is too old. Raises OSError where that cannot be put on record; nothing goes then."""
+        with self._lock:
+            self._without_old(self.entries())
 
     def entries(self) -> list[Entry]:
         """What waits, most valuable first."""
@@ -176,21 +182,25 @@ class Spool:
 
     def _make_room(self, new: Entry) -> bool:
         """Evict what is too old, then until `new` fits; False where `new` itself is the least valuable, or larger than the spool."""
-        waiting = self.entries()
-        if self.bounds.days is not None:
-            oldest = self._clock() - self.bounds.days * DAY
-            old = [e for e in waiting if CLOCK_SET <= _time(e.name) < oldest]
-            self._evict(old, "age")
-            waiting = [e for e in waiting if e not in old]
+        waiting = self._without_old(self.entries())
         size, leaving = sum(e.bytes for e in waiting) + new.bytes, []
         while size > self.bounds.bytes or len(waiting) + 1 > self.bounds.files:
             if not waiting or new.bytes > self.bounds.bytes or waiting[-1].value > new.value:
-                self._record([new], "not taken")
+                if new.kind != TALLY:  # whose run keeps it and tries again
+                    self._record([new], NOT_TAKEN)
                 return False
             leaving.append(waiting.pop())
             size -= leaving[-1].bytes
         self._evict(leaving, "room")
         return True
+
+    def _without_old(self, waiting: list[Entry]) -> list[Entry]:
+        if self.bounds.days is None:
+            return waiting
+        oldest = self._clock() - self.bounds.days * DAY
+        old = [e for e in waiting if CLOCK_SET <= _time(e.name) < oldest]
+        self._evict(old, "age")
+        return [e for e in waiting if e not in old] if old else waiting
 
     def _evict(self, leaving: list[Entry], why: str) -> None:
         if leaving:
@@ -209,7 +219,8 @@ class Spool:
                 lines.write({**e.to_json(), "at": at, "why": why})
         finally:
             lines.close()
-        self.evicted.update(e.kind for e in leaving)
+        if why != NOT_TAKEN:  # it was never in
+            self.evicted.update(e.kind for e in leaving)
 
 
 def _kind_and_score(path: Path) -> tuple[str, float]:

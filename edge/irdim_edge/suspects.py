@@ -47,6 +47,7 @@ class Cutter:
         verdict: Verdict,
         track: Track | None,
         context: Mapping[str, Any],
+        camera_state: Mapping[str, Any],
         sample_probability: float | None = None,
     ) -> Suspect | None:
         """The suspect of a verdict, or None where its frame is no longer in the ring. sample_probability: of a sample, all of whose frames are whole."""
@@ -75,6 +76,7 @@ class Cutter:
             track=None if track is None else {"id": track.id, "status": track.status, "points": points},
             context=context,
             at=datetime.now(timezone.utc),
+            camera_state=camera_state,
             sample_probability=sample_probability,
             whole_frame=judged if self.whole_frame and crop else None,
         )

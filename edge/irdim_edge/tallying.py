@@ -1,13 +1,13 @@
 """Tallies: what a run counted in a stretch of time, so that rates can be computed where its suspects arrive.
 
-The open tally lies in `tally.json` of the output folder, so that a kill loses seconds of it: the next run closes it. It is removed only once the tally
-is in the spool, and a tally's name stands for its content, so none is counted twice.
+The open tally lies in `tally.json` of the output folder with those that the spool has not taken yet (a full disk), so that a kill loses seconds of it: the
+next run closes it. A tally goes from there only once it is in the spool, and its name stands for its content, so none is lost and none counted twice.
 """
 
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from irdim.sources import Frame
 from irdim_edge.spool import Spool
 from irdim_edge.writer import Writer
 
+RETRY_EVERY = 60.0  # seconds between two tries with a spool that has no room
+MOST_UNSETTLED = 1000  # tallies of an hour: six weeks
 MEASURE_EVERY = 250  # judged frames between two whose noise and level are noted
 OPEN = "tally.json"
 Suspects = Mapping[str, Mapping[str, int]]  # kind -> {logged, merged, over_budget, evicted, dropped: number}
@@ -37,8 +39,9 @@ class Tallies:
         self._folder, self._writer, self._spool, self._judged = folder, writer, spool, judged
         self._counted: Suspects = {}  # up to the last tally that was closed
         self._book: _Book | None = None
-        if left := load_open(folder):
-            writer.then(lambda: self._settle(left))
+        self._unsettled = load_open(folder)  # what the spool has still to take
+        self._tried = -RETRY_EVERY
+        writer.then(self._settle)
 
     @property
     def age(self) -> float:
@@ -71,10 +74,10 @@ class Tallies:
             self._writer.then(lambda: book.measure(newest))
 
     def keep(self) -> None:
-        """Write the open tally down, should this run be killed."""
+        """Write the open tally down, should this run be killed, and try again with what the spool has not taken."""
         if (book := self._book) is not None:
             judged = self._judged()
-            self._writer.then(lambda: save_open(self._folder, book.tally(_since(self._counted, self._total(judged)))))
+            self._writer.then(lambda: self._keep(book, judged))
 
     def close(self) -> None:
         """The open tally, if there is one, goes into the spool."""
@@ -85,13 +88,26 @@ class Tallies:
     def _close(self, book: "_Book", judged: Suspects) -> None:
         total = self._total(judged)
         tally, self._counted = book.tally(_since(self._counted, total)), total
-        self._settle(tally)
+        self._unsettled = [*self._unsettled, tally][-MOST_UNSETTLED:]
+        self._settle()
 
-    def _settle(self, tally: Tally) -> None:
-        if tally.frames:
-            save_open(self._folder, tally)
-            self._writer.accept_tally(tally)
-        (self._folder / OPEN).unlink(missing_ok=True)
+    def _keep(self, book: "_Book", judged: Suspects) -> None:
+        if self._unsettled and time.monotonic() - self._tried >= RETRY_EVERY:
+            self._settle()
+        save_open(self._folder, [*self._unsettled, book.tally(_since(self._counted, self._total(judged)))])
+
+    def _settle(self) -> None:
+        """Offer the spool what it has not taken, oldest first. Raises OSError where the disk is full: what is left is tried again."""
+        self._tried = time.monotonic()
+        self._unsettled = [tally for tally in self._unsettled if tally.frames]
+        if self._unsettled:
+            save_open(self._folder, self._unsettled)
+        while self._unsettled and self._writer.accept_tally(self._unsettled[0]):
+            del self._unsettled[0]
+        if self._unsettled:
+            save_open(self._folder, self._unsettled)
+        else:
+            (self._folder / OPEN).unlink(missing_ok=True)
 
     def _total(self, judged: Suspects) -> Suspects:
         logged, dropped, evicted = self._writer.logged, self._writer.dropped, self._spool.evicted
@@ -132,18 +148,21 @@ class _Book:
         )
 
 
-def save_open(folder: Path, tally: Tally) -> None:
-    """Keep a tally for the next run, should this one be killed."""
-    write_json(folder / OPEN, {**vars(tally), "begin": tally.begin.isoformat(), "end": tally.end.isoformat()})
+def save_open(folder: Path, tallies: Sequence[Tally]) -> None:
+    """Keep tallies for the next run, should this one be killed."""
+    write_json(folder / OPEN, [{**vars(t), "begin": t.begin.isoformat(), "end": t.end.isoformat()} for t in tallies])
 
 
-def load_open(folder: Path) -> Tally | None:
-    """The tally that a killed run left; None where there is none, or none that can be read."""
+def load_open(folder: Path) -> list[Tally]:
+    """The tallies that a killed run left; none where nothing can be read."""
     with contextlib.suppress(InputError, KeyError, TypeError, ValueError):
-        value: dict[str, Any] = read_json(folder / OPEN, "tally")
-        times = {name: datetime.fromisoformat(value[name]) for name in ("begin", "end")}
-        return Tally(**{**value, **times})
-    return None
+        return [_read(value) for value in read_json(folder / OPEN, "tally")]
+    return []
+
+
+def _read(value: dict[str, Any]) -> Tally:
+    times = {name: datetime.fromisoformat(value[name]) for name in ("begin", "end")}
+    return Tally(**{**value, **times})
 
 
 def _since(before: Suspects, now: Suspects) -> Suspects:

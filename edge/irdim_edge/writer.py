@@ -73,10 +73,10 @@ class Writer:
         self._jobs.put(_Job(line, suspect))
         return not (size and suspect is None)
 
-    def accept_tally(self, tally: Tally) -> None:
-        """Put a tally into the spool; in the writer's thread, or while it does nothing. Raises OSError or InputError."""
+    def accept_tally(self, tally: Tally) -> bool:
+        """Put a tally into the spool; False where there is no room. In the writer's thread, or while it does nothing. Raises OSError or InputError."""
         name, data = pack_tally(tally, self._signer)
-        self._spool.accept(name, data, TALLY, 0.0)
+        return self._spool.accept(name, data, TALLY, 0.0) is not None
 
     def then(self, action: Callable[[], None]) -> None:
         """Call something in the writer's thread, after all that was handed over before."""

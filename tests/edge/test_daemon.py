@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from irdim.bundle import Bundle
+from irdim.dataset import digest_of
 from irdim.detector import Detector
 from irdim.errors import InputError
 from irdim.fieldlog import FieldLog, read_any, read_log, read_tally
@@ -141,6 +142,8 @@ def test_suspects_arrive_with_the_lossless_frames_and_their_history(ran, small_b
         assert (d["device"], d["camera"], d["source"]) == ("mast-3", "west", "clip")
         assert d["bundle"] == Bundle.load(small_bundle).digest
         assert d["interval"] == pytest.approx(0.04)
+        assert d["source_digest"] == digest_of(np.load(folder / "clip.npy"))
+        assert d["camera_state"] == {"replayed": "flat-out", "every_nth_frame": 1}
     missed = next(log for log in logs if log.kind == "missed" and log.description["verdict"]["frame"] == 30)
     assert missed.place[:2] == pytest.approx(place(30), abs=4)
 

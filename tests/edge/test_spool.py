@@ -66,7 +66,8 @@ def test_a_suspect_that_is_the_least_valuable_itself_is_not_taken(tmp_path):
     add(box, suspect(1, 0.9))
     assert add(box, suspect(2, 0.1)) is None
     assert [e.score for e in box.entries()] == [0.9]
-    assert [line["score"] for line in evictions(tmp_path)] == [0.1]
+    assert [(line["score"], line["why"]) for line in evictions(tmp_path)] == [(0.1, "not taken")]
+    assert not box.evicted  # it was never in
 
 
 def test_a_suspect_larger_than_the_spool_evicts_nothing(tmp_path):
@@ -107,6 +108,18 @@ def test_the_old_go_unless_the_clock_was_not_set(tmp_path):
     new = add(box, replace(suspect(3), at=datetime(2026, 5, 20, tzinfo=timezone.utc)))
     assert {e.name for e in box.entries()} == {unset.name, new.name}
     assert [(line["name"], line["why"]) for line in evictions(tmp_path)] == [(old.name, "age")]
+
+
+def test_age_counts_when_nothing_is_added_too(tmp_path):
+    now = datetime(2026, 3, 5, tzinfo=timezone.utc).timestamp()
+    box = Spool(tmp_path, Bounds(1 << 30, 100, days=30), clock=lambda: now)
+    add(box, suspect(1))
+    box.expire()
+    assert len(box.entries()) == 1
+    now += 31 * DAY
+    box.expire()
+    assert box.entries() == []
+    assert [line["why"] for line in evictions(tmp_path)] == ["age"]
 
 
 def test_samples_and_tallies_outlive_suspects(tmp_path):

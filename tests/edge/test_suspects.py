@@ -9,6 +9,7 @@ from irdim.tracks import Verdict
 from irdim_edge.suspects import Cutter
 
 CONTEXT = {"device": "mast-3", "camera": "west", "source": "x", "bundle": "ab" * 32, "interval": 0.04}
+STATE = {"temperature": 31.5}
 
 
 def step(t: int, height: int = 200, width: int = 300) -> Step:
@@ -30,11 +31,12 @@ def filled(last: int = 40, **options) -> Cutter:
 
 
 def test_history_and_what_followed_are_cut_losslessly():
-    suspect = filled().cut(verdict(35), None, CONTEXT)
+    suspect = filled().cut(verdict(35), None, CONTEXT, STATE)
     assert suspect.indices == list(range(23, 41))
     assert suspect.origin == (36, 86)
     assert np.array_equal(suspect.frames[12], step(35).frame.pixels[36:164, 86:214])
     assert {d["x"] for d in suspect.detections} == {150.0}
+    assert suspect.camera_state == STATE
     pack_log(suspect)
 
 
@@ -42,13 +44,13 @@ def test_history_and_what_followed_are_cut_losslessly():
     ("x", "y", "origin"), [(0.0, 0.0, (0, 0)), (299.9, 199.9, (72, 172)), (-3.0, 250.0, (72, 0)), (300.0, 0, (0, 172))]
 )
 def test_at_the_border_the_crop_moves_into_the_frame(x, y, origin):
-    suspect = filled().cut(verdict(35, x, y), None, CONTEXT)
+    suspect = filled().cut(verdict(35, x, y), None, CONTEXT, STATE)
     assert (suspect.origin, suspect.frames.shape[1:]) == (origin, (128, 128))
     pack_log(suspect)
 
 
 def test_whole_frames_on_request():
-    suspect = filled(whole_frame=True).cut(verdict(35), None, CONTEXT)
+    suspect = filled(whole_frame=True).cut(verdict(35), None, CONTEXT, STATE)
     assert suspect.frames.shape == (18, 128, 128)
     assert np.array_equal(suspect.whole_frame, step(35).frame.pixels)
     pack_log(suspect)
@@ -56,7 +58,7 @@ def test_whole_frames_on_request():
 
 def test_a_sample_is_whole_and_says_its_probability():
     sample = Verdict("sample", 35, 150.0, 100.0, 300.0, 200.0, 0.0, 0, "taken at random")
-    suspect = filled().cut(sample, None, CONTEXT, 0.25)
+    suspect = filled().cut(sample, None, CONTEXT, STATE, 0.25)
     assert suspect.frames.shape == (18, 200, 300)
     assert (suspect.sample_probability, suspect.verdict["track"]) == (0.25, None)
     pack_log(suspect)
@@ -66,13 +68,13 @@ def test_a_frame_smaller_than_the_crop_is_kept_whole():
     cutter = Cutter(before=2, after=1, lag=5, crop=128)
     for t in range(10):
         cutter.push(step(t, 60, 300))
-    assert cutter.cut(verdict(6, 150, 30), None, CONTEXT).frames.shape == (4, 60, 128)
+    assert cutter.cut(verdict(6, 150, 30), None, CONTEXT, STATE).frames.shape == (4, 60, 128)
 
 
 def test_nothing_is_cut_across_a_break():
     cutter = filled()
     cutter.clear()
-    assert cutter.cut(verdict(40), None, CONTEXT) is None
+    assert cutter.cut(verdict(40), None, CONTEXT, STATE) is None
 
 
 def test_memory_is_bounded_by_what_verdicts_need():
