@@ -362,6 +362,7 @@ HOSTILE = {
     "jpeg huge.jpg": b"\xff\xd8\xff\xc0\0\x0b\x08\xff\xff\xff\xff\x01\x01\x11\0\xff\xd9",
     "jpeg cut.jpg": cv2.imencode(".jpg", counts(1, np.uint8)[0])[1].tobytes()[:-40],
     "a text.png": b"no image at all",
+    "a WebP.png": cv2.imencode(".webp", np.zeros((4, 4, 3), np.uint8))[1].tobytes(),  # a decoder would take it, of any size
 }  # fmt: skip
 
 

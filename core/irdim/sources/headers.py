@@ -28,7 +28,7 @@ def check_image(path: Path, data: bytes) -> None:
 
 
 def _sizes(data: bytes) -> list[tuple[int, int]]:
-    """(width, height) of all that a decoder will allocate; none where the format is not known."""
+    """(width, height) of all that a decoder will allocate."""
     if _is_png(data):
         return [struct.unpack_from(">II", data, 16)]
     if data[:2] == b"BM":
@@ -42,7 +42,7 @@ def _sizes(data: bytes) -> list[tuple[int, int]]:
         if _TILE_WIDTH in tags:
             pairs.append((tags[_TILE_WIDTH] * tags.get(_CHANNELS, 1), tags.get(_TILE_HEIGHT, 0)))
         return pairs
-    return []
+    raise AssertionError("_damage lets no other format through")
 
 
 def _damage(data: bytes) -> str:
@@ -62,7 +62,11 @@ def _damage(data: bytes) -> str:
                 return "a TIFF with several pages; write each frame to a file of its own"
         except struct.error:
             return f"truncated after {len(data)} bytes"
-    return ""
+        return ""
+    known = _is_png(data) or data[:2] in (b"BM", b"\xff\xd8")
+    return (
+        "" if known else "corrupt or no image: it begins like no PNG, TIFF, BMP or JPEG"
+    )  # a decoder might know it, we not its size
 
 
 def _is_png(data: bytes) -> bool:

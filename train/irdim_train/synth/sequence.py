@@ -73,12 +73,23 @@ class Scene:
         return Look(frame, window, radiance + self.sensor.pattern(frame)[window.slices], sigma)
 
 
-def generate(options: SynthOptions, index: int = 0, textures: Sequence[Texture] | None = None) -> Synthetic:
-    """Sequence `index` of the seed. textures: shared clouds; by default the sequence has its own."""
+def frames_like(options: SynthOptions) -> tuple[tuple[int, int, int], type[np.unsignedinteger]]:
+    """Shape (T, H, W) and dtype of a sequence's frames."""
+    return (options.frames, *options.shape), np.uint8 if options.bits == 8 else np.uint16
+
+
+def generate(
+    options: SynthOptions,
+    index: int = 0,
+    textures: Sequence[Texture] | None = None,
+    out: np.ndarray | None = None,
+) -> Synthetic:
+    """Sequence `index` of the seed. textures: shared clouds; by default the sequence has its own. out: where the frames go, as `frames_like` says;
+    a file's memory map keeps a long sequence out of memory."""
     scene = Scene.draw(options, (index,), textures)
     spots = _spots(scene)
     whole = Window(0, 0, *options.shape)
-    frames = np.empty((options.frames, *options.shape), np.uint8 if options.bits == 8 else np.uint16)
+    frames = np.empty(*frames_like(options)) if out is None else out
     boxes: dict[int, list[Box]] = {}
     seen = [spot.seen(options.shape) & ~scene.sensor.shut for spot in spots]
     for t in range(options.frames):

@@ -3,6 +3,7 @@
 import csv
 import functools
 import json
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,8 +19,8 @@ from irdim_train.staging import staged_folder
 from irdim_train.synth.label_errors import plant_errors
 from irdim_train.synth.ledger import write_ledger
 from irdim_train.synth.options import SynthOptions
-from irdim_train.synth.sequence import VERSION, Synthetic, generate
-from irdim_train.synth.textures import shared_clouds
+from irdim_train.synth.sequence import VERSION, Synthetic, frames_like, generate
+from irdim_train.synth.textures import Texture, shared_clouds
 from irdim_train.synth.workers import cores, in_order
 
 TRUTH = "truth.json"
@@ -80,19 +81,20 @@ def _write(out: Path, job: Job) -> dict[str, int]:
         return {"already_there": 1}
     options = job.options
     textures = None if job.clouds is None else shared_clouds(job.clouds, TEXTURES, SIDE, options.edges, options.shape)
-    made = generate(options, job.index, textures)
-    boxes = {frame: [_rounded(b) for b in there] for frame, there in made.boxes.items()}
-    rng = np.random.default_rng([options.seed, job.index, 1])
-    spoilt, errors = plant_errors(boxes, options.frames, options.shape, options.label_errors, rng, job.name)
     with staged_folder(folder, TRUTH, "irdim-synth") as staged:
-        _write_arrays(staged, made, options)
+        made = _generate_into(staged / "frames.npy", job, textures)
+        with atomic_file(staged / "times.npy") as file:
+            np.save(file, np.arange(options.frames) * options.interval, allow_pickle=False)
+        boxes = {frame: [_rounded(b) for b in there] for frame, there in made.boxes.items()}
+        rng = np.random.default_rng([options.seed, job.index, 1])
+        spoilt, errors = plant_errors(boxes, options.frames, options.shape, options.label_errors, rng, job.name)
         _write_boxes(staged / "boxes.csv", spoilt)
         write_json(staged / TRUTH, {**made.truth, "clouds": job.clouds})
         if options.label_errors:
             write_ledger(staged, errors)
     labels = [box.label for there in spoilt.values() for box in there]
     return {
-        "frames": len(made.frames),
+        "frames": options.frames,
         "targets": sum(spot["label"] == TARGET for spot in made.truth["spots"]),
         "target_boxes": labels.count(TARGET),
         "interference_boxes": len(labels) - labels.count(TARGET),
@@ -116,11 +118,15 @@ def _rounded(box: Box) -> Box:
     return replace(box, **{name: round(getattr(box, name), 3) for name in ("x", "y", "w", "h")})
 
 
-def _write_arrays(folder: Path, made: Synthetic, options: SynthOptions) -> None:
-    times = np.arange(len(made.frames)) * options.interval
-    for name, array in (("frames.npy", made.frames), ("times.npy", times)):
-        with atomic_file(folder / name) as file:
-            np.save(file, array, allow_pickle=False)
+def _generate_into(path: Path, job: Job, textures: Sequence[Texture] | None) -> Synthetic:
+    """Generate a sequence frame by frame into a file, so that its length costs no memory."""
+    shape, dtype = frames_like(job.options)
+    frames = np.lib.format.open_memmap(path, "w+", dtype, shape)
+    with path.open("rb+") as file:  # a disk that fills is an error here; under the map it would be a signal
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    made = generate(job.options, job.index, textures, frames)
+    frames.flush()
+    return made
 
 
 def _write_boxes(path: Path, boxes: dict[int, list[Box]]) -> None:
