@@ -8,6 +8,7 @@ Shifts and sigmas are inputs: they come from the whole frame, so that a patch an
 """
 
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -118,16 +119,22 @@ def difference_planes(spec: InputSpec) -> int:
 def high_pass(image: np.ndarray) -> np.ndarray:
     """image (H, W) float32 less its local mean over what the square window covers of it. Sums are kept in float64."""
     size = (2 * HIGH_PASS_RADIUS + 1,) * 2
-    total = cv2.boxFilter(image.astype(np.float64), -1, size, normalize=False, borderType=cv2.BORDER_CONSTANT)
-    return (image - total / _window_count(image.shape)).astype(np.float32)
+    mean = cv2.boxFilter(image, cv2.CV_64F, size, normalize=False, borderType=cv2.BORDER_CONSTANT)
+    mean *= _window_weight(image.shape)
+    return np.subtract(image, mean, out=np.empty(image.shape, np.float32), casting="same_kind")
 
 
-def _window_count(shape: tuple[int, ...]) -> np.ndarray:
+@lru_cache(maxsize=8)
+def _window_weight(shape: tuple[int, ...]) -> np.ndarray:
+    """(H, W) float64, read-only: one over the number of pixels in the window around each."""
+
     def along(n: int) -> np.ndarray:
         i = np.arange(n)
         return np.minimum(i + HIGH_PASS_RADIUS + 1, n) - np.maximum(i - HIGH_PASS_RADIUS, 0)
 
-    return np.outer(along(shape[0]), along(shape[1])).astype(np.float64)
+    weight = 1 / np.outer(along(shape[0]), along(shape[1])).astype(np.float64)
+    weight.flags.writeable = False
+    return weight
 
 
 def compress(x: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from irdim.boxes import LABELS
 from irdim.grid import CHANNELS, CONFIDENCE, FIRST_CLASS, decode
 from irdim.patches import BOXES
-from irdim_train.batches import turn_boxes, turn_image
+from irdim_train.augmentation import turn_boxes, turn_image
 from irdim_train.loss import paper_loss
 from irdim_train.targets import target_maps
 

@@ -69,7 +69,7 @@ def test_a_run_goes_on_from_another(small_run, small_patches, tmp_path, whole):
     result = fit(Patches.open(small_patches), tmp_path / "on", config)
     fresh = fit(Patches.open(small_patches), tmp_path / "fresh", dataclasses.replace(config, start=None))
     assert result["scores"]["val"]["f1"] > fresh["scores"]["val"]["f1"] + 0.2
-    assert result["loss"] < fresh["loss"] / 3
+    assert result["loss"] < fresh["loss"] / 2
 
 
 def test_frozen_statistics_stay_as_they_were(small_run, small_patches, tmp_path):

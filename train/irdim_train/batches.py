@@ -1,4 +1,4 @@
-"""Batches of patches in a seeded order that any step can be re-entered at, and their augmentation."""
+"""Batches of patches in a seeded order that any step can be re-entered at."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,11 +10,9 @@ from torch import Tensor
 
 from irdim.differencing import InputSpec, difference_planes
 from irdim.patches import Patches
-from irdim_train.inputs import network_input
+from irdim_train.augmentation import lay_over, turn_boxes, turn_image, vary
+from irdim_train.inputs import compress, in_sigmas
 from irdim_train.targets import TargetMaps, target_maps
-
-MORE_NOISE = 0.6  # augmentation adds up to this share of the frame's own noise
-INVERTED = 0.1  # share of patches whose contrast is inverted
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class BatchReader:
         self._buffer = np.empty((0, *patches.stacks.shape[1:]), patches.stacks.dtype)
 
     def read(self, rows: np.ndarray, augment: np.random.Generator | None = None) -> Batch:
-        """The patches `rows`; with a generator, turned and mirrored (all alike), each at a gain and with noise of its own."""
+        """The patches `rows`; with a generator, turned and mirrored (all alike), each with noise of its own, some laid over others."""
         rows = np.sort(rows)  # the file is read forwards
         stacks = torch.from_numpy(self.stacks_of(rows)).to(self.device)
         shifts = torch.from_numpy(self.patches.table["shift"][rows]).to(self.device)
@@ -59,8 +57,11 @@ class BatchReader:
             turn = int(augment.integers(8))
             frame_noise = torch.from_numpy(self.patches.table["sigma_difference"][rows].min(1) / 2**0.5).to(self.device)
             stacks, sigma = vary(stacks, sigma, frame_noise, difference_planes(self.spec), augment)
-        image = turn_image(network_input(stacks, self.spec, shifts, sigma), turn)
-        boxes = turn_boxes(self._boxes_of(rows), turn, self.patches.size)
+        signal, boxes = in_sigmas(stacks, self.spec, shifts, sigma), self._boxes_of(rows)
+        if augment is not None:
+            signal, boxes = lay_over(signal, boxes, augment)
+        image = turn_image(compress(signal), turn)
+        boxes = turn_boxes(boxes, turn, self.patches.size)
         targets = target_maps(boxes, len(rows), (self.patches.size,) * 2, self.stride)
         return Batch(image.contiguous(memory_format=torch.channels_last), maps_to(targets, self.device), rows)
 
@@ -112,46 +113,6 @@ def read_ahead(prepare: Callable[[int], Batch], start: int, stop: int) -> Iterat
             here = coming
             coming = reader.submit(prepare, step + 1) if step + 1 < stop else None
             yield here.result()
-
-
-def vary(
-    stacks: Tensor, sigma: Tensor, frame_noise: Tensor, differences: int, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """Another camera: more sensor noise, of which the noise scale knows, and now and then white-hot turned black-hot.
-
-    stacks: (N, 4, S, S) counts; sigma: (N, C), its leading `differences` those of differences, which hold the noise of two frames;
-    frame_noise: (N,) counts, of one frame. Returns varied stacks and their sigma.
-    """
-    n = len(stacks)
-    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-    more = frame_noise * MORE_NOISE * torch.rand(n, generator=generator).to(stacks)
-    flip = torch.where(torch.rand((n, 1, 1, 1), generator=generator) < INVERTED, -1.0, 1.0).to(stacks)
-    grain = torch.randn(stacks.shape, generator=generator).to(stacks)
-    frames = torch.tensor([2.0] * differences + [1.0] * (sigma.shape[1] - differences)).to(stacks)
-    return flip * (stacks + grain * more[:, None, None, None]), torch.sqrt(sigma**2 + frames * more[:, None] ** 2)
-
-
-def turn_image(image: Tensor, turn: int) -> Tensor:
-    """(N, C, S, S): mirrored left-right where bit 0 of `turn` is set, up-down by bit 1, rows and columns swapped by bit 2."""
-    if turn & 1:
-        image = image.flip(-1)
-    if turn & 2:
-        image = image.flip(-2)
-    return image.transpose(-1, -2) if turn & 4 else image
-
-
-def turn_boxes(boxes: np.ndarray, turn: int, size: int) -> np.ndarray:
-    """The same for rows of BOXES; returns a turned copy."""
-    boxes = boxes.copy()
-    if turn & 1:
-        boxes["x"] = size - boxes["x"]
-    if turn & 2:
-        boxes["y"] = size - boxes["y"]
-    if turn & 4:
-        swapped = boxes.copy()
-        swapped["x"], swapped["y"], swapped["w"], swapped["h"] = boxes["y"], boxes["x"], boxes["h"], boxes["w"]
-        boxes = swapped
-    return boxes
 
 
 def maps_to(targets: TargetMaps, device: torch.device) -> TargetMaps:

@@ -2,17 +2,24 @@
 
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from irdim import differencing
 from irdim.differencing import HIGH_PASS_RADIUS, KNEE, InputSpec
 
 
 def network_input(stacks: Tensor, spec: InputSpec, shifts: Tensor, sigma: Tensor) -> Tensor:
+    """What the network reads: `in_sigmas`, compressed."""
+    return compress(in_sigmas(stacks, spec, shifts, sigma))
+
+
+def in_sigmas(stacks: Tensor, spec: InputSpec, shifts: Tensor, sigma: Tensor) -> Tensor:
     """stacks: (N, 4, H, W) float32 counts, newest first, older frames already moved by whole pixels; shifts: (N, 3, 2), what is left of them,
     -0.5..0.5 px; sigma: (N, C) counts. Returns (N, C, H, W) float32."""
     counts = planes(stacks, spec, shifts)
-    return compress(high_pass(counts) / sigma[:, :, None, None])
+    return high_pass(counts) / sigma[:, :, None, None]
 
 
 def planes(stacks: Tensor, spec: InputSpec, shifts: Tensor) -> Tensor:
@@ -40,7 +47,14 @@ def _move_part(frames: Tensor, part: Tensor, dim: int) -> Tensor:
 
 
 def high_pass(images: Tensor) -> Tensor:
-    """Less the local mean, as irdim.differencing.high_pass. The window's sums are products with band matrices, in float64."""
+    """Less the local mean, as irdim.differencing.high_pass, which it is on a CPU; on a GPU the window's sums are products with band matrices, in float64."""
+    if images.device.type == "cpu":
+        planes = images.reshape(-1, *images.shape[-2:]).numpy()
+        return torch.from_numpy(np.stack([differencing.high_pass(plane) for plane in planes])).view(images.shape)
+    return high_pass_by_products(images)
+
+
+def high_pass_by_products(images: Tensor) -> Tensor:
     rows, columns = (_band(n, images.device) for n in images.shape[-2:])
     sums = rows @ (images.double() @ columns)
     return (images - sums / torch.outer(rows.sum(1), columns.sum(1))).float()
@@ -54,6 +68,6 @@ def _band(n: int, device: torch.device) -> Tensor:
 
 
 def compress(x: Tensor) -> Tensor:
-    """4 asinh(x / 4), by a form that runs in vector registers and keeps small values exact."""
+    """4 asinh(x / 4), in the form of irdim.differencing.compress, which runs in vector registers."""
     y = x.abs() / KNEE
-    return KNEE * torch.copysign(torch.log1p(y + y * y / (1 + torch.sqrt(1 + y * y))), x)
+    return torch.addcmul(torch.ones((), device=x.device), y, y).sqrt_().add_(y).log_().mul_(KNEE).copysign_(x)

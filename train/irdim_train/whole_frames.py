@@ -15,7 +15,8 @@ from irdim.errors import InputError
 from irdim.history import with_full_history
 from irdim.patches import BOXES
 from irdim.registration import estimate_shift, texture
-from irdim_train.batches import WHOLE, Batch, Share, maps_to, read_ahead, turn_boxes, turn_image
+from irdim_train.augmentation import turn_boxes, turn_image
+from irdim_train.batches import WHOLE, Batch, Share, maps_to, read_ahead
 from irdim_train.inputs import network_input
 from irdim_train.targets import target_maps
 
