@@ -1,5 +1,7 @@
+import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -88,10 +90,39 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_patches(small_patches, tm
     broken = tmp_path / "patches"
     shutil.copytree(small_patches, broken)
     table = np.load(broken / "table.npy")
+    table["sigma_difference"][7] = np.nan
+    np.save(broken / "table.npy", table)
+    with pytest.raises(
+        InputError, match=r"the loss is not finite \(patch 7 is not finite\); the last good checkpoint is"
+    ):
+        fit(Patches.open(broken), tmp_path / "run", dataclasses.replace(CONFIG, augment=False))
     table["sigma_difference"][:] = np.nan
     np.save(broken / "table.npy", table)
-    with pytest.raises(InputError, match=r"step 0: the loss is not finite \(patches \d+ to \d+\)"):
-        fit(Patches.open(broken), tmp_path / "run", CONFIG)
+    with pytest.raises(InputError, match=r"step 0: the loss is not finite \(patch \d+, .* and 11 more is not finite\)"):
+        fit(Patches.open(broken), tmp_path / "again", CONFIG)
+
+
+def test_too_large_a_batch_says_which_one_fits(small_patches, tmp_path):
+    code = """
+import resource, sys
+from pathlib import Path
+import torch
+from irdim.patches import Patches
+from irdim_train.fit import fit
+from irdim_train.runs import FitConfig
+torch.set_num_threads(1)
+patches = Patches.open(Path(sys.argv[1]))
+fit(patches, Path(sys.argv[2]) / "small", FitConfig(width=0.125, epochs=0.01, batch=2))  # all libraries are loaded now
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (150 << 20),) * 2)
+fit(patches, Path(sys.argv[2]) / "large", FitConfig(width=2, epochs=1, batch=64))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(small_patches), str(tmp_path)], capture_output=True, text=True
+    )
+    assert re.search(
+        r"InputError: step \d: out of memory with a batch of 64; --batch (1|2|4|8|16|32) fits", done.stderr
+    ), done.stderr
 
 
 def test_a_run_without_a_model_says_how_to_go_on(tmp_path):

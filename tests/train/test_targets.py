@@ -76,7 +76,7 @@ def test_the_loss_is_the_papers_written_out():
     assert parts.location.item() == pytest.approx(location, rel=1e-4)
     assert parts.classes.item() == pytest.approx(classes, rel=1e-4)
     assert parts.confidence.item() == pytest.approx(confidence, rel=1e-4)
-    assert parts.total(2, 3).item() == pytest.approx(2 * location + 3 * (classes + confidence), rel=1e-4)
+    assert parts.each(2, 3).item() == pytest.approx(2 * location + 3 * (classes + confidence), rel=1e-4)
 
 
 @pytest.mark.parametrize("turn", range(8))

@@ -26,6 +26,7 @@ from irdim_train.batches import Batch, BatchReader
 from irdim_train.choose_threshold import LOWEST, finish_card
 from irdim_train.devices import use_bfloat16
 from irdim_train.distributed import ALONE, Ranks
+from irdim_train.failures import batch_that_fits, is_out_of_memory, patches_to_blame
 from irdim_train.loss import paper_loss
 from irdim_train.model import GridDetector
 from irdim_train.runs import (
@@ -247,22 +248,37 @@ def _step(
     """One step of the optimiser at a learning rate. Returns the loss, and whether any rank was asked to stop."""
     for group in state.optimiser.param_groups:
         group["lr"] = rate
-    with torch.autocast(ranks.device.type, torch.bfloat16, enabled=use_bfloat16(ranks.device)):
-        output = state.model(batch.image)
-    total = paper_loss(output, batch.targets).total(config.a, config.b)
     state.optimiser.zero_grad(set_to_none=True)
-    total.backward()
-    loss, stopping = ranks.mean(state.model, float(total.detach()), float(stop))
+    mean = _gradients(state.model, batch, config, ranks.device)
+    if mean is None:
+        fits = batch_that_fits(state.model, batch.image) * ranks.ranks
+        remedy = f"--batch {fits} fits" if fits else "not even a batch of 1 fits; choose a smaller --width or --size"
+        raise InputError(f"step {state.step}: out of memory with a batch of {config.batch}; {remedy}")
+    loss, stopping = ranks.mean(state.model, mean, float(stop))
     if not math.isfinite(loss):
         raise InputError(
-            f"step {state.step}: the loss is not finite (patches {batch.rows[0]} to {batch.rows[-1]}); the last good checkpoint is "
-            f"{out / CHECKPOINT}; begin again with a lower --learning-rate"
+            f"step {state.step}: the loss is not finite ({patches_to_blame(batch, state.average, config.a, config.b)}); the last good checkpoint is "
+            f"{out / CHECKPOINT}; begin again with a lower --learning-rate, or look at these patches"
         )
     nn.utils.clip_grad_norm_(state.model.parameters(), GRADIENT_NORM)
     state.optimiser.step()
     state.step += 1
     _follow(state.average, state.model, config.ema, state.step)
     return loss, stopping > 0
+
+
+def _gradients(model: nn.Module, batch: Batch, config: FitConfig, device: torch.device) -> float | None:
+    """The batch's mean loss, with its gradients; None where the memory does not suffice. Nothing of the graph outlives this."""
+    try:
+        with torch.autocast(device.type, torch.bfloat16, enabled=use_bfloat16(device)):
+            output = model(batch.image)
+        loss = paper_loss(output, batch.targets).each(config.a, config.b).mean()
+        loss.backward()
+        return float(loss.detach())
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return None
 
 
 def freeze_norm(model: nn.Module) -> None:

@@ -19,9 +19,9 @@ class LossParts:
     classes: Tensor
     confidence: Tensor
 
-    def total(self, a: float, b: float) -> Tensor:
-        """Mean over the batch of a * Loc + b * Class; confidence belongs to Class (Eq. 4)."""
-        return (a * self.location + b * (self.classes + self.confidence)).mean()
+    def each(self, a: float, b: float) -> Tensor:
+        """(N,) a * Loc + b * Class of every patch; confidence belongs to Class (Eq. 4)."""
+        return a * self.location + b * (self.classes + self.confidence)
 
 
 def paper_loss(output: Tensor, targets: TargetMaps) -> LossParts:

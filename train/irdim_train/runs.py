@@ -12,6 +12,7 @@ from irdim.files import atomic_file, read_json
 from irdim_train.model import GridDetector
 
 FORMAT, VERSION = "irdim-run", 1
+PRESETS: dict[str, dict[str, Any]] = {"nano": {"backbone": "darknet19", "width": 0.25}}  # for boards without a GPU
 DESCRIPTION, CHECKPOINT, MODEL, COURSE = "run.json", "checkpoint.pt", "model.pt", "history.jsonl"
 
 

@@ -36,6 +36,12 @@ def command(
     backbone: Annotated[
         str, typer.Option(help="darknet19, resnet18, googlenet, squeezenet, mobilenet or efficientnet.")
     ] = "darknet19",
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="nano: the smallest network, for boards without a GPU. --backbone and --width beside it win."
+        ),
+    ] = None,
     width: Annotated[float, typer.Option(help="Multiplier of every layer's channels; 1.0 is the paper's.")] = 0.5,
     input: Annotated[
         str, typer.Option(help="single, sequence, difference (the paper's) or difference+frame.")
@@ -78,11 +84,16 @@ def command(
     from irdim_train.devices import choose_device
     from irdim_train.distributed import join_ranks
     from irdim_train.fit import fit
-    from irdim_train.runs import CHECKPOINT, FitConfig, read_run
+    from irdim_train.runs import CHECKPOINT, PRESETS, FitConfig, read_run
 
     given = {name for name in context.params if context.get_parameter_source(name).name == "COMMANDLINE"}  # type: ignore[union-attr]
+    if preset is not None and preset not in PRESETS:
+        raise InputError(f"--preset {preset}: one of {', '.join(PRESETS)}")
+    chosen = PRESETS[preset] if preset else {}
+    backbone = backbone if "backbone" in given else chosen.get("backbone", backbone)
+    width = width if "width" in given else chosen.get("width", width)
     if describe:
-        _describe(backbone if "backbone" in given else None, width, input, as_json)
+        _describe(backbone if given & {"backbone", "preset"} else None, width, input, as_json)
         return
     if resume is not None:
         if own := given - {"resume", "device", "as_json"}:

@@ -1,0 +1,76 @@
+"""The starter bundle, which ships with irdim-edge: the nano preset trained on generated sequences alone. python tools/make_starter.py [--work FOLDER]
+
+Its frames have no times, so that the bundle asks for no frame rate: a target's speed in px a frame is what counts, and the scenes go from 0.1 to 2.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from irdim.command_line import run_command
+
+STARTER = Path(__file__).resolve().parents[1] / "edge" / "irdim_edge" / "starter"
+BIN = Path(sys.executable).parent
+FRAMES = ("--frames", "48", "--size", "192x160")
+SCENES: dict[str, tuple[str, ...]] = {
+    "usual": ("--snr", "5", "--speed", "1"),
+    "slow, hard edges": ("--snr", "8", "--speed", "0.3", "--edges", "hard", "--layers", "3", "--knots", "2"),
+    "fast, a moving camera": ("--snr", "4", "--speed", "2", "--drift", "1.5", "--jitter", "0.3"),
+    "8 bits, sun": ("--snr", "10", "--speed", "1", "--bits", "8", "--noise", "1.5", "--glint", "30"),
+    "over ground": ("--snr", "7", "--speed", "0.6", "--horizon", "0.6"),
+    "16 bits, heavy clouds": ("--snr", "6", "--speed", "1.5", "--bits", "16", "--clouds", "40", "--psf", "airy"),
+    "hardly moving": ("--snr", "7", "--speed", "0.1", "--drift", "0.2"),
+    "empty": ("--targets", "0", "--clouds", "30", "--edges", "hard", "--knots", "3", "--stripes", "20"),
+}
+VALIDATE = 2  # of the sequences of each scene, for the threshold
+
+
+def make_starter(
+    work: Annotated[
+        Path | None, typer.Option(help="Folder to work in, which is kept; by default a temporary one.")
+    ] = None,
+    sequences: Annotated[int, typer.Option(help="Of each of the eight scenes.")] = 10,
+    epochs: Annotated[int, typer.Option(help="Of the training.")] = 20,
+) -> None:
+    """Generate, train, quantise, and put the bundle where the package has it."""
+    if work is not None:
+        _make(work, sequences, epochs)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        _make(Path(folder), sequences, epochs)
+
+
+def _make(work: Path, sequences: int, epochs: int) -> None:
+    recordings, validate = work / "recordings", []
+    for seed, scene in enumerate(SCENES.values()):
+        _call("irdim-train", "synth", recordings, "--sequences", sequences, "--seed", seed, *FRAMES, *scene)
+        validate += [("--val", f"synth-{seed}-{i:03d}") for i in range(VALIDATE)]
+    for times in recordings.glob("*/times.npy"):
+        times.unlink()
+    _call("irdim-train", "import", recordings, "--out", work / "data", *(word for pair in validate for word in pair))
+    _call("irdim-train", "crop", work / "data", "--size", 80, "--frame-step", 4, "--out", work / "patches")
+    _call("irdim-train", "fit", work / "patches", "--preset", "nano", "--epochs", epochs, "--out", work / "run")
+    _call("irdim-export", work / "run", "--int8", "--out", work / "bundle")
+    if STARTER.exists():
+        shutil.rmtree(STARTER)
+    STARTER.mkdir()
+    for name in ("bundle.json", "model.onnx", "model.int8.onnx"):
+        shutil.copy(work / "bundle" / name, STARTER / name)
+    print(f"{STARTER}: {sum(p.stat().st_size for p in STARTER.iterdir()) / 1e3:.0f} kB")
+
+
+def _call(*words: object) -> None:
+    command = [str(word) for word in words]
+    print("$", *command, flush=True)
+    subprocess.run([str(BIN / command[0]), *command[1:]], check=True)
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(make_starter)
+    run_command(app)
