@@ -1,67 +1,34 @@
 """Train a network on patches: steps in a seeded order, checkpoints that resume exactly, thresholds chosen on whole validation frames."""
 
-import contextlib
-import json
-import math
 import resource
-import signal
-import threading
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from irdim.bundle import ModelCard, Thresholds
 from irdim.dataset import Dataset
 from irdim.differencing import InputSpec
 from irdim.errors import InputError
-from irdim.files import atomic_file, sha256, write_json
+from irdim.files import sha256, write_json
 from irdim.patches import DESCRIPTION as PATCHES_DESCRIPTION
 from irdim.patches import Patches
-from irdim_train.batches import Batch, BatchReader
+from irdim_train.batches import BatchReader
 from irdim_train.choose_threshold import LOWEST, finish_card
-from irdim_train.devices import use_bfloat16
 from irdim_train.distributed import ALONE, Ranks
-from irdim_train.failures import batch_that_fits, is_out_of_memory, patches_to_blame
-from irdim_train.loss import paper_loss
-from irdim_train.model import GridDetector
 from irdim_train.runs import (
     CHECKPOINT,
-    COURSE,
     DESCRIPTION,
     FORMAT,
     MODEL,
     VERSION,
     FitConfig,
-    load_model,
-    load_tensors,
-    load_weights,
     read_run,
     save_tensors,
 )
+from irdim_train.training import FitState, begin, resume, train
 from irdim_train.whole_frames import WholeFrameReader
-
-WARM_UP = 0.05  # share of the steps over which the learning rate rises
-TIMED = 12  # steps that are timed to count out a budget in minutes
-CHECKPOINT_SECONDS = 60.0
-GRADIENT_NORM = 10.0
-
-
-@dataclass
-class FitState:
-    """All that training owns and a checkpoint keeps."""
-
-    model: GridDetector
-    average: GridDetector  # exponential moving average of the weights; what is kept in the end
-    optimiser: torch.optim.Optimizer
-    step: int = 0
-    total: int = 0
-    seconds: float = 0.0
-    course: list[dict[str, Any]] = field(default_factory=list)
 
 
 def fit(
@@ -93,15 +60,15 @@ def fit(
     with Dataset.open(Path(description["data"])) as data:  # thresholds need it in the end: better to miss it now
         data.check_splits()
     torch.manual_seed(config.seed)
-    state = _begin(config, spec, ranks.device)
+    state = begin(config, spec, ranks.device)
     reader = _reader(patches, spec, config, state.model.stride, ranks)
     if (out / CHECKPOINT).is_file():
-        _resume(state, out / CHECKPOINT, ranks.device)
+        resume(state, out / CHECKPOINT)
     elif ranks.first:
         write_json(out / DESCRIPTION, description)
     if state.total and state.step >= state.total:
         stage(f"{out} has all its {state.total} steps; only its statistics and threshold are found again")
-    _train(state, reader, config, out, ranks, progress)
+    train(state, reader, config, out, ranks, progress)
     if not ranks.first:
         return description
     stage("batch-norm statistics from whole frames, then the threshold on the validation frames")
@@ -139,192 +106,6 @@ def _check_resumes(out: Path, description: dict[str, Any]) -> None:
         raise InputError(
             f"{out}: its patches {description['patches']} have changed since the run began; choose another --out to train on them as they are now"
         )
-
-
-def _begin(config: FitConfig, spec: InputSpec, device: torch.device) -> FitState:
-    model, average = (GridDetector(config.backbone, spec.channels, config.width) for _ in range(2))
-    if config.start is not None:
-        model.load_state_dict(_start_weights(Path(config.start), config, spec))
-    average.load_state_dict(model.state_dict())
-    model, average = (m.to(device, memory_format=torch.channels_last) for m in (model, average))  # type: ignore[call-overload]
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    plain = [p for p in model.parameters() if p.ndim <= 1]
-    optimiser = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}],
-        lr=config.learning_rate,
-        fused=device.type == "cuda",
-    )
-    return FitState(model, average, optimiser)
-
-
-def _start_weights(run: Path, config: FitConfig, spec: InputSpec) -> dict[str, Any]:
-    """The weights of a finished run. Raises InputError where it is another network."""
-    model, card = load_model(run)
-    for what, there, here in (
-        ("backbone", card.backbone, config.backbone),
-        ("width", card.width, config.width),
-        ("input", card.input.kind, spec.kind),
-    ):
-        if there != here:
-            raise InputError(f"{run}: its {what} is {there}, not {here}; only the same network can go on")
-    return model.state_dict()
-
-
-def _resume(state: FitState, path: Path, device: torch.device) -> None:
-    saved = load_tensors(path)
-    load_weights(state.model, saved["model"], path)
-    load_weights(state.average, saved["average"], path)
-    state.optimiser.load_state_dict(saved["optimiser"])
-    state.step, state.total, state.seconds = saved["step"], saved["total"], saved["seconds"]
-    state.course = [dict(row) for row in saved["course"]]
-
-
-def _save(state: FitState, out: Path) -> None:
-    save_tensors(
-        out / CHECKPOINT,
-        {
-            "model": state.model.state_dict(),
-            "average": state.average.state_dict(),
-            "optimiser": state.optimiser.state_dict(),
-            "step": state.step,
-            "total": state.total,
-            "seconds": state.seconds,
-            "course": state.course,
-        },
-    )
-    with atomic_file(out / COURSE, "w") as file:
-        file.writelines(json.dumps(row) + "\n" for row in state.course)
-
-
-def _train(
-    state: FitState,
-    reader: BatchReader | WholeFrameReader,
-    config: FitConfig,
-    out: Path,
-    ranks: Ranks,
-    progress: Callable[[int, int, float], None],
-) -> None:
-    each = reader.an_epoch
-    total = state.total or (max(round(config.epochs * each), 1) if config.minutes is None else 0)
-    begun, saved = time.monotonic() - state.seconds, time.monotonic()
-    losses: list[float] = []
-    state.model.train()
-    if config.freeze_norm:
-        freeze_norm(state.model)
-    with _ctrl_c_after_the_step() as asked_to_stop:
-        while not total or state.step < total:
-            for batch in reader.steps(config.seed, state.step, total or TIMED, config.augment, ranks.share):
-                rate = config.learning_rate * _rate(state.step, total or 20 * TIMED)
-                loss, stopping = _step(state, batch, rate, config, ranks, asked_to_stop(), out)
-                losses.append(loss)
-                now = time.monotonic()
-                state.seconds = now - begun
-                if state.step % each == 0 or state.step == total:
-                    state.course.append(
-                        {
-                            "epoch": round(state.step / each, 3),
-                            "step": state.step,
-                            "loss": sum(losses) / len(losses),
-                            "lr": rate,
-                            "seconds": round(state.seconds, 2),
-                        }
-                    )
-                    losses.clear()
-                if total and (now - saved > CHECKPOINT_SECONDS or state.step == total or stopping):
-                    state.total, saved = total, now
-                    if ranks.first:
-                        _save(state, out)
-                progress(state.step, total, loss)
-                if stopping:
-                    raise KeyboardInterrupt
-            if not total:
-                assert config.minutes is not None
-                total = ranks.from_first(max(TIMED + 1, round(config.minutes * 60 / (state.seconds / TIMED))))
-
-
-def _step(
-    state: FitState, batch: Batch, rate: float, config: FitConfig, ranks: Ranks, stop: bool, out: Path
-) -> tuple[float, bool]:
-    """One step of the optimiser at a learning rate. Returns the loss, and whether any rank was asked to stop."""
-    for group in state.optimiser.param_groups:
-        group["lr"] = rate
-    state.optimiser.zero_grad(set_to_none=True)
-    mean = _gradients(state.model, batch, config, ranks.device)
-    if mean is None:
-        fits = batch_that_fits(state.model, batch.image) * ranks.ranks
-        remedy = f"--batch {fits} fits" if fits else "not even a batch of 1 fits; choose a smaller --width or --size"
-        raise InputError(f"step {state.step}: out of memory with a batch of {config.batch}; {remedy}")
-    loss, stopping = ranks.mean(state.model, mean, float(stop))
-    if not math.isfinite(loss):
-        raise InputError(
-            f"step {state.step}: the loss is not finite ({patches_to_blame(batch, state.average, config.a, config.b)}); the last good checkpoint is "
-            f"{out / CHECKPOINT}; begin again with a lower --learning-rate, or look at these patches"
-        )
-    nn.utils.clip_grad_norm_(state.model.parameters(), GRADIENT_NORM)
-    state.optimiser.step()
-    state.step += 1
-    _follow(state.average, state.model, config.ema, state.step)
-    return loss, stopping > 0
-
-
-def _gradients(model: nn.Module, batch: Batch, config: FitConfig, device: torch.device) -> float | None:
-    """The batch's mean loss, with its gradients; None where the memory does not suffice. Nothing of the graph outlives this."""
-    try:
-        with torch.autocast(device.type, torch.bfloat16, enabled=use_bfloat16(device)):
-            output = model(batch.image)
-        loss = paper_loss(output, batch.targets).each(config.a, config.b).mean()
-        loss.backward()
-        return float(loss.detach())
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        return None
-
-
-def freeze_norm(model: nn.Module) -> None:
-    """Batch norm keeps the statistics that it has."""
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eval()
-
-
-@contextlib.contextmanager
-def _ctrl_c_after_the_step() -> Iterator[Callable[[], bool]]:
-    """Lets a step end before Ctrl-C stops the training, so that the checkpoint is a whole one; a second Ctrl-C stops at once."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def remember(number: int, frame: Any) -> None:
-        asked.set()
-        signal.signal(signal.SIGINT, before)
-
-    signal.signal(signal.SIGINT, remember)
-    try:
-        yield asked.is_set
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _rate(step: int, total: int) -> float:
-    """Share of the learning rate: a straight rise, then half a cosine down to 1 %."""
-    rise = max(round(WARM_UP * total), 1)
-    if step < rise:
-        return (step + 1) / rise
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min((step - rise) / max(total - rise, 1), 1.0)))
-
-
-@torch.no_grad()
-def _follow(average: nn.Module, model: nn.Module, decay: float, step: int) -> None:
-    """Exponential moving average; short at first, so that the random start is forgotten."""
-    decay = min(decay, (1 + step) / (10 + step))
-    for mean, value in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
-        if mean.is_floating_point():
-            mean.lerp_(value, 1 - decay)
-        else:
-            mean.copy_(value)
 
 
 def _finish(
