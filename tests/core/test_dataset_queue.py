@@ -184,3 +184,39 @@ def test_an_accepted_target_leaves_no_cover_over_its_frame(tmp_path: Path) -> No
         second = next(i for i in data.queue_items("open") if i.key == "k1")
         data.decide(second.id, "accept", who="anna", why="seen")
         assert [(b.label, b.x) for b in data.boxes(sequence)[0]] == [("target", 40)]
+
+
+def test_accepting_a_labelled_background_takes_the_label_away(data: Dataset, sequence: Sequence) -> None:
+    box = data.add_box(sequence, 2, Box(9, 9, 3, 3), who="a", why="import")
+    data.enqueue(
+        key="w",
+        kind="labelled-background",
+        sequence_id=sequence.id,
+        frame=2,
+        box=Box(9, 9, 3, 3),
+        score=1,
+        reason="",
+        box_id=box,
+    )
+    data.decide(data.queue_items()[0].id, "accept", who="anna", why="cloud")
+    assert box not in {b.id for b in data.boxes(sequence).get(2, [])}
+
+
+def test_an_accepted_track_uncovers_its_frames_and_no_other(data: Dataset, sequence: Sequence) -> None:
+    cover = Box(sequence.width / 2, sequence.height / 2, sequence.width, sequence.height, "ignore")
+    for frame in range(3):
+        data.add_box(sequence, frame, cover, who="a", why="not looked at yet")
+    points = [[0, 5, 5, 3, 3], [2, 7, 5, 3, 3]]
+    data.enqueue(
+        key="t",
+        kind="track",
+        sequence_id=sequence.id,
+        frame=0,
+        box=Box(5, 5, 3, 3),
+        score=1,
+        reason="",
+        provenance={"points": points},
+    )
+    data.decide(data.queue_items()[0].id, "accept", who="anna", why="plane")
+    whole = {f for f, boxes in data.boxes(sequence).items() if any(b.w == sequence.width for b in boxes)}
+    assert whole == {1}

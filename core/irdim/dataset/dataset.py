@@ -184,7 +184,8 @@ class Dataset:
         """Record a decision and what follows from it for the boxes, in one transaction.
 
         'accept' confirms the proposal: a 'missed' becomes a target, a 'false_alarm' an interference, any other kind the
-        proposed box. 'reject' denies it: a 'false_alarm' was a target after all; otherwise nothing is added. 'target',
+        proposed box; of a 'labelled-background' it takes the label away. 'reject'
+        denies it: a 'false_alarm' was a target after all; otherwise nothing is added. 'target',
         'interference', 'ignore' say what is there. 'skip' leaves the item open. `box` corrects the proposed place and
         size. Where the item puts a box in question, that box is superseded. A 'track' adds all of its boxes. 'accept' of a 'sample' (a whole frame) says that
         the boxes on it are complete, none included: what covers the frame as not looked at goes; 'target' and 'interference'

@@ -5,7 +5,7 @@ import json
 
 from irdim.boxes import IGNORE, INTERFERENCE, LABELS, TARGET, Box
 from irdim.dataset import boxes, schema, sequences
-from irdim.dataset.records import DECISIONS, TRACK, QueueItem, Sequence
+from irdim.dataset.records import DECISIONS, LABELLED_BACKGROUND, TRACK, QueueItem, Sequence
 from irdim.dataset.store import Store, to_json
 from irdim.errors import InputError
 from irdim.fieldlog.records import SAMPLE
@@ -63,17 +63,21 @@ def decide(store: Store, item_id: int, decision: str, *, who: str, why: str, box
         if item.decision:
             raise InputError(f"queue item {item_id} was decided already: '{item.decision}' by {reviewer}, {at}")
         iteration = boxes.current(store, None)
-        row = None
+        row, of = None, sequence_of(store, item.sequence_id)
         if item.kind == SAMPLE:
             if decision in (TARGET, INTERFERENCE) and box is None:
                 raise InputError(
                     f"queue item {item_id}: a whole frame; mark the {decision} itself, or accept the frame as it is"
                 )
             if decision in ("accept", TARGET, INTERFERENCE):
-                _uncover(store, item, who=who, why=why, iteration=iteration)
+                _uncover(store, of, [item.frame], who=who, why=why, iteration=iteration)
         label = _outcome(item, decision)
-        if label in (TARGET, INTERFERENCE) and item.box_id is None:  # another item of the frame holds its cover
-            _uncover(store, item, who=who, why=why, iteration=iteration)
+        if decision == "accept" and item.kind == LABELLED_BACKGROUND and item.box_id is not None:
+            row = boxes.supersede(store, item.box_id, None, who=who, why=why, iteration=iteration)
+        if (
+            label in (TARGET, INTERFERENCE) and item.box_id is None and item.kind != TRACK
+        ):  # another item of the frame holds its cover
+            _uncover(store, of, [item.frame], who=who, why=why, iteration=iteration)
         if label is not None and item.kind == TRACK:
             if box is not None:
                 raise InputError(
@@ -86,15 +90,7 @@ def decide(store: Store, item_id: int, decision: str, *, who: str, why: str, box
             if item.box_id is not None:
                 row = boxes.supersede(store, item.box_id, place, who=who, why=why, iteration=iteration)
             else:
-                row = boxes.add(
-                    store,
-                    sequence_of(store, item.sequence_id),
-                    item.frame,
-                    place,
-                    who=who,
-                    why=why,
-                    iteration=iteration,
-                )
+                row = boxes.add(store, of, item.frame, place, who=who, why=why, iteration=iteration)
         store.insert(
             "reviews", item=item_id, decision=decision, box=row, iteration=iteration, who=who, why=why, at=schema.now()
         )
@@ -108,18 +104,22 @@ def sequence_of(store: Store, sequence_id: int) -> Sequence:
 
 
 def _add_track(store: Store, item: QueueItem, label: str, *, who: str, why: str, iteration: int) -> int | None:
-    """Add the boxes of a track; the row of the one on the item's own frame."""
+    """Add the boxes of a track, and take away what covers their frames; the row of the one on the item's own frame."""
     sequence, row = sequence_of(store, item.sequence_id), None
+    if label in (TARGET, INTERFERENCE):
+        _uncover(
+            store, sequence, [point[0] for point in item.provenance["points"]], who=who, why=why, iteration=iteration
+        )
     for frame, x, y, w, h in item.provenance["points"]:
         added = boxes.add(store, sequence, frame, Box(x, y, w, h, label), who=who, why=why, iteration=iteration)
         row = added if frame == item.frame else row
     return row
 
 
-def _uncover(store: Store, item: QueueItem, *, who: str, why: str, iteration: int) -> None:
-    """Take away what covers a whole frame because nobody had looked at it; smaller `ignore` boxes are somebody's decision, and stay."""
-    sequence = sequence_of(store, item.sequence_id)
-    for box in boxes.live(store, sequence).get(item.frame, []):
+def _uncover(store: Store, sequence: Sequence, frames: list[int], *, who: str, why: str, iteration: int) -> None:
+    """Take away what covers whole frames because nobody had looked at them; smaller `ignore` boxes are somebody's decision, and stay."""
+    live = boxes.live(store, sequence)
+    for box in [box for frame in frames for box in live.get(frame, [])]:
         if box.label == IGNORE and box.w >= sequence.width and box.h >= sequence.height:
             boxes.supersede(store, box.id, None, who=who, why=why, iteration=iteration)
 
@@ -130,6 +130,8 @@ def _outcome(item: QueueItem, decision: str) -> str | None:
         return decision if decision in (TARGET, INTERFERENCE) else None
     if decision in LABELS:
         return decision
+    if decision == "accept" and item.kind == LABELLED_BACKGROUND:
+        return None
     if decision == "accept":
         return {"missed": TARGET, "false_alarm": INTERFERENCE}.get(item.kind, item.box.label)
     return TARGET if decision == "reject" and item.kind == "false_alarm" else None

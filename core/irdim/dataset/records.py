@@ -11,6 +11,12 @@ KINDS = (
     "missed",
     "false_alarm",
 )  # of queue items that the tracker's verdicts make; other kinds propose a box as it stands
+WRONG_LABELS = (UNLABELLED, MISPLACED, WRONG_CATEGORY, LABELLED_BACKGROUND) = (
+    "unlabelled",
+    "misplaced",
+    "wrong-category",
+    "labelled-background",
+)  # of queue items that question the labels: the paper's four kinds
 TRACK = "track"  # kind of an item that proposes a box on many frames: its provenance has `points`, [frame, x, y, w, h]
 DECISIONS = ("accept", "reject", "target", "interference", "ignore", "skip")
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from irdim.boxes import INTERFERENCE, TARGET, Box
-from irdim_train.synth.ledger import KINDS, LABELLED_BACKGROUND, MISPLACED, UNLABELLED, WRONG_CATEGORY, PlantedError
+from irdim.dataset.records import LABELLED_BACKGROUND, MISPLACED, UNLABELLED, WRONG_CATEGORY
+from irdim_train.synth.ledger import KINDS, PlantedError
 
 MISPLACED_BY = (3.05, 8.0)  # px from its own target, and so far at least from any other
 FROM_ANYTHING = 12.0  # px that a labelled background keeps from every box

@@ -7,16 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from irdim.boxes import LABELS, Box
+from irdim.dataset.records import WRONG_LABELS
 from irdim.errors import InputError
 from irdim.files import read_json, write_json
 
 FORMAT, VERSION, FILE = "irdim-ledger", 1, "ledger.json"
-UNLABELLED, MISPLACED, WRONG_CATEGORY, LABELLED_BACKGROUND = KINDS = (
-    "unlabelled",
-    "misplaced",
-    "wrong-category",
-    "labelled-background",
-)
+KINDS = WRONG_LABELS
 
 
 @dataclass(frozen=True)
