@@ -5,10 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 from irdim.errors import InputError
+from irdim.memory import keep_freed_memory
 
 
 def run_command(app: Callable[..., Any]) -> None:
     """Run a typer app; an InputError becomes `error: ...` on stderr and exit code 2, Ctrl-C exit code 130."""
+    keep_freed_memory()
     try:
         app(standalone_mode=True)
     except InputError as error:

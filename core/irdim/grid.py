@@ -59,4 +59,6 @@ def _apart(x: np.ndarray, y: np.ndarray, apart: float) -> list[int]:
 def pad_to_stride(image: np.ndarray, stride: int) -> np.ndarray:
     """(C, H, W) padded with zeros at the bottom and right to a multiple of the stride."""
     _, height, width = image.shape
+    if height % stride == width % stride == 0:
+        return image
     return np.pad(image, ((0, 0), (0, -height % stride), (0, -width % stride)))

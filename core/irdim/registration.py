@@ -4,6 +4,7 @@ First whole pixels from a noise-weighted cross-correlation, then Gauss-Newton on
 not stand out of the correlation surface, or a fit that its own noise could have made, counts as no motion.
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,6 +13,7 @@ import numpy as np
 import scipy.fft
 
 PEAK = 8.0  # robust sigmas that a correlation peak must stand out of its surface
+LARGEST = 150_000  # pixels; a frame of more is registered at half its size, or less: what counts is texture, of which it has enough
 SMOOTH = 1.5  # px; noise goes, texture stays
 REACH = 40  # px; the largest shift that is looked for in either direction
 MARGIN = 12  # px left out at the border, where the large-scale part is not the same in two frames
@@ -25,8 +27,9 @@ SMALLEST = 32  # px; a frame with a shorter side is not registered
 
 @dataclass(frozen=True)
 class Texture:
-    """What registration keeps of a frame, so that a frame in a ring is prepared once."""
+    """What registration keeps of a frame, so that a frame in a ring is prepared once. Its own pixels are `binned` x `binned` of the frame's."""
 
+    binned: int
     image: np.ndarray  # (H, W) float32, smoothed, without its large scales
     slope_y: np.ndarray  # its central differences, per px
     slope_x: np.ndarray
@@ -36,11 +39,20 @@ class Texture:
 def texture(frame: np.ndarray) -> Texture:
     """Prepare a frame (H, W), any real dtype, for `estimate_shift`."""
     image = frame.astype(np.float32)
-    band = cv2.GaussianBlur(image, (0, 0), SMOOTH) - cv2.GaussianBlur(image, (0, 0), 6 * SMOOTH)
+    binned = 1
+    while image.size > LARGEST * binned**2:
+        binned *= 2
+    if binned > 1:
+        height, width = (n - n % binned for n in image.shape)
+        image = cv2.resize(image[:height, :width], (width // binned, height // binned), interpolation=cv2.INTER_AREA)
+    smooth = math.sqrt(SMOOTH**2 - (binned**2 - 1) / 12) / binned  # binning has smoothed already
+    band = cv2.GaussianBlur(image, (0, 0), smooth) - cv2.GaussianBlur(image, (0, 0), 6 * SMOOTH / binned)
     limit = 6 * float(np.median(np.abs(band[::2, ::2])))
     band = np.clip(band, -limit, limit)  # one hot pixel or one bright target must not decide
     slope_y, slope_x = (cv2.Sobel(band, cv2.CV_32F, *order, ksize=1, scale=0.5) for order in ((0, 1), (1, 0)))
-    return Texture(band, slope_y, slope_x, scipy.fft.rfft2(band * _window(band.shape), _padded(band.shape), workers=1))
+    return Texture(
+        binned, band, slope_y, slope_x, scipy.fft.rfft2(band * _window(band.shape), _padded(band.shape), workers=1)
+    )
 
 
 def estimate_shift(older: Texture, newer: Texture) -> tuple[float, float]:
@@ -49,7 +61,8 @@ def estimate_shift(older: Texture, newer: Texture) -> tuple[float, float]:
     if shape != newer.image.shape or min(shape) < SMALLEST:
         return 0.0, 0.0
     whole = _correlation_peak(older, newer)
-    return (0.0, 0.0) if whole is None else _refine(older.image, newer, whole)
+    dy, dx = (0.0, 0.0) if whole is None else _refine(older.image, newer, whole)
+    return dy * newer.binned, dx * newer.binned
 
 
 @lru_cache(maxsize=8)
@@ -71,7 +84,7 @@ def _correlation_peak(older: Texture, newer: Texture) -> tuple[int, int] | None:
     height, width = _padded(older.image.shape)
     # whitened where texture stands above the mean strength, left as it is where noise rules
     surface = scipy.fft.irfft2(cross / (strength + floor), (height, width))
-    reach_y, reach_x = min(REACH, height // 2 - 1), min(REACH, width // 2 - 1)
+    reach_y, reach_x = (min(REACH // older.binned, n // 2 - 1) for n in (height, width))
     near = np.roll(surface, (reach_y, reach_x), (0, 1))[: 2 * reach_y + 1, : 2 * reach_x + 1]
     middle = np.median(near)
     spread = 1.4826 * float(np.median(np.abs(near - middle)))
@@ -84,7 +97,7 @@ def _correlation_peak(older: Texture, newer: Texture) -> tuple[int, int] | None:
 def _refine(older: np.ndarray, newer: Texture, whole: tuple[int, int]) -> tuple[float, float]:
     """Gauss-Newton from the whole-pixel peak, with the slopes of the newer frame; (0, 0) where it runs away or is too uncertain."""
     dy, dx = map(float, whole)
-    inside = _overlap(older.shape, dy, dx)
+    inside = _overlap(older.shape, dy, dx, MARGIN // newer.binned)
     if inside is None:
         return 0.0, 0.0
     image, gy, gx = (np.ascontiguousarray(a[inside]).ravel() for a in (newer.image, newer.slope_y, newer.slope_x))
@@ -101,26 +114,30 @@ def _refine(older: np.ndarray, newer: Texture, whole: tuple[int, int]) -> tuple[
         dy, dx = dy + float(step[0]), dx + float(step[1])
         if np.hypot(dy - whole[0], dx - whole[1]) > RUNAWAY:
             return 0.0, 0.0
-        if np.abs(step).max() < 0.01:
+        if np.abs(step).max() * newer.binned < 0.01:
             break
-    # smoothed noise is correlated over about 4 SMOOTH pixels, hence the factor
+    # smoothed noise is correlated over about 4 SMOOTH px of the frame, hence the factor
     error = 4 * SMOOTH * float(np.sqrt(np.trace(inverse) * residual.var()))
     if error >= LARGEST_ERROR:
         return 0.0, 0.0
     # held against the opposite motion, which interpolates, and so lowers the noise, alike
     back = cv2.warpAffine(older, np.array([[1, 0, -dx], [0, 1, -dy]], np.float32), older.shape[::-1])[inside]
     against = newer.image[inside] - back
-    return (dy, dx) if _is_everywhere(against**2 - residual.reshape(against.shape) ** 2) else (0.0, 0.0)
+    explained = against**2 - residual.reshape(against.shape) ** 2
+    return (dy, dx) if _is_everywhere(explained, max(CELL // newer.binned, 1)) else (0.0, 0.0)
 
 
-def _is_everywhere(explained: np.ndarray) -> bool:
+def _is_everywhere(explained: np.ndarray, side: int) -> bool:
     """Whether a motion explains the scene, or only a few targets that move before an empty sky.
 
-    explained: (h, w), by how much the motion lowers the squared difference of the frames at each pixel, against the opposite motion.
+    explained: (h, w), by how much the motion lowers the squared difference of the frames at each pixel, against the opposite motion; side: of a
+    cell, in its pixels.
     Without the FEW places that gain most, LEFT of the gain must be left.
     """
-    h, w = (n // CELL for n in explained.shape)
-    cells = explained[: h * CELL, : w * CELL].reshape(h, CELL, w, CELL).sum((1, 3))
+    h, w = (n // side for n in explained.shape)
+    cells = cv2.resize(
+        explained[: h * side, : w * side], (w, h), interpolation=cv2.INTER_AREA
+    )  # means, of which all are alike
     total = float(cells.sum())
     for _ in range(FEW):
         y, x = np.unravel_index(int(cv2.blur(cells, (3, 3)).argmax()), cells.shape)
@@ -128,11 +145,11 @@ def _is_everywhere(explained: np.ndarray) -> bool:
     return float(cells.sum()) > LEFT * total
 
 
-def _overlap(shape: tuple[int, ...], dy: float, dx: float) -> tuple[slice, slice] | None:
+def _overlap(shape: tuple[int, ...], dy: float, dx: float, margin: int) -> tuple[slice, slice] | None:
     """The part of a frame that both cover after the move, without its margin."""
     slices = []
     for n, d in zip(shape, (dy, dx), strict=True):
-        low, high = MARGIN + max(int(np.ceil(d)), 0), n - MARGIN + min(int(np.floor(d)), 0)
+        low, high = margin + max(int(np.ceil(d)), 0), n - margin + min(int(np.floor(d)), 0)
         if high - low < SMALLEST // 2:
             return None
         slices.append(slice(low, high))

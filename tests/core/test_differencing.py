@@ -55,8 +55,16 @@ def test_high_pass_is_the_slow_obvious_one():
 
 def test_a_one_sigma_target_spans_several_int8_steps_and_a_bright_one_keeps_growing():
     step = 16 / 127.5
-    assert compress(np.float32(1)) / step > 5
-    assert compress(np.float32(60)) > compress(np.float32(50)) + step
+    one, fifty, sixty = compress(np.array([[1, 50, 60]], np.float32))[0]
+    assert one / step > 5
+    assert sixty > fifty + step
+
+
+def test_compression_is_4_asinh_of_a_quarter():
+    x = np.concatenate([np.linspace(-20, 20, 999), np.geomspace(1e-6, 1e5, 500), -np.geomspace(1e-6, 1e5, 500), [0.0]])
+    given, expected = compress(x[None].astype(np.float32))[0], 4 * np.arcsinh(x / 4)
+    assert np.abs(given - expected).max() < 2e-6 * np.abs(expected).max()
+    assert given[-1] == 0
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 4, 16]))

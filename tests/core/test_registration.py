@@ -6,15 +6,14 @@ from irdim.differencing import InputSpec, align, planes
 from irdim.registration import estimate_shift, texture
 
 
-def moved_scene(shift, seed=0, noise=20.0):
-    """Two noisy 14-bit views (160, 200) of one random scene, the second moved by `shift` (dy, dx)."""
+def moved_scene(shift, seed=0, noise=20.0, shape=(160, 200)):
+    """Two noisy 14-bit views of one random scene, the second moved by `shift` (dy, dx)."""
     rng = np.random.default_rng(seed)
-    scene = 600 * gaussian_filter(rng.normal(size=(220, 260)), 2.2) + 4000 * gaussian_filter(
-        rng.normal(size=(220, 260)), 8
-    )
+    around = (shape[0] + 60, shape[1] + 60)
+    scene = 600 * gaussian_filter(rng.normal(size=around), 2.2) + 4000 * gaussian_filter(rng.normal(size=around), 8)
     moved = np.fft.ifft2(fourier_shift(np.fft.fft2(scene), shift)).real
     return [
-        np.clip(np.rint(image[30:-30, 30:-30] + 4000 + rng.normal(0, noise, (160, 200))), 0, 16383).astype(np.uint16)
+        np.clip(np.rint(image[30:-30, 30:-30] + 4000 + rng.normal(0, noise, shape)), 0, 16383).astype(np.uint16)
         for image in (scene, moved)
     ]
 
@@ -22,6 +21,14 @@ def moved_scene(shift, seed=0, noise=20.0):
 @pytest.mark.parametrize("shift", [(0, 0), (0.3, -0.4), (2.5, 1.1), (-4.2, 3.7), (9.9, -12.3)])
 def test_shift_is_found_within_a_twentieth_of_a_pixel(shift):
     older, newer = moved_scene(shift)
+    assert estimate_shift(texture(older), texture(newer)) == pytest.approx(shift, abs=0.06)
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (0.3, -0.4), (-4.2, 3.7), (17.6, -31.3)])
+@pytest.mark.parametrize("shape", [(512, 640), (487, 1023)])
+def test_a_large_frame_is_registered_as_well_as_a_small_one(shift, shape):
+    older, newer = moved_scene(shift, shape=shape)
+    assert texture(older).binned == 2
     assert estimate_shift(texture(older), texture(newer)) == pytest.approx(shift, abs=0.06)
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from irdim.patches import BOXES
-from irdim_train.augmentation import LAID_OVER, lay_over, vary
+from irdim_train.augmentation import lay_over, vary
 
 
 def boxes(*patches: int) -> np.ndarray:
@@ -15,9 +15,9 @@ def test_a_patch_laid_over_another_brings_its_boxes_and_keeps_the_noise_at_one_s
     signal = torch.randn((400, 4, 32, 32), generator=torch.Generator().manual_seed(0))
     signal[:200, :, 16, 16] += 20.0  # half of them have a target
     given = boxes(*range(200))
-    mixed, there = lay_over(signal, given, np.random.default_rng(1))
+    mixed, there = lay_over(signal, given, 0.4, np.random.default_rng(1))
     untouched = [i for i in range(400) if torch.equal(mixed[i], signal[i])]
-    assert abs(len(untouched) / 400 - 1 + LAID_OVER) < 0.08
+    assert abs(len(untouched) / 400 - 1 + 0.4) < 0.08
     sigma = mixed[:, :, :8].std((1, 2, 3))
     assert abs(float(sigma.mean()) - 1) < 0.01  # so nothing but the targets tells which are sums
     for patch in range(400):
@@ -34,7 +34,7 @@ def test_a_patch_laid_over_another_brings_its_boxes_and_keeps_the_noise_at_one_s
 
 def test_what_is_laid_over_follows_from_the_generator_alone():
     signal, given = torch.randn((16, 3, 8, 8)), boxes(0, 3, 3)
-    one, other = (lay_over(signal, given, np.random.default_rng(5)) for _ in range(2))
+    one, other = (lay_over(signal, given, 0.4, np.random.default_rng(5)) for _ in range(2))
     assert torch.equal(one[0], other[0])
     assert np.array_equal(one[1], other[1])
     assert np.array_equal(given, boxes(0, 3, 3))
@@ -43,7 +43,7 @@ def test_what_is_laid_over_follows_from_the_generator_alone():
 def test_a_single_patch_is_laid_over_nothing():
     signal = torch.ones((1, 3, 8, 8))
     for seed in range(9):
-        mixed, there = lay_over(signal, boxes(0), np.random.default_rng(seed))
+        mixed, there = lay_over(signal, boxes(0), 1.0, np.random.default_rng(seed))
         assert torch.equal(mixed, signal)
         assert len(there) == 1
 

@@ -6,7 +6,6 @@ from torch import Tensor
 
 MORE_NOISE = 0.6  # augmentation adds up to this share of the frame's own noise
 INVERTED = 0.1  # share of patches whose contrast is inverted
-LAID_OVER = 0.4  # share of patches that another one is laid over
 LEAST_OVER, MOST_OVER = 0.4, 1.0  # its amplitude, in noise sigmas of the patch below
 
 
@@ -27,16 +26,16 @@ def vary(
     return flip * (stacks + grain * more[:, None, None, None]), torch.sqrt(sigma**2 + frames * more[:, None] ** 2)
 
 
-def lay_over(signal: Tensor, boxes: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, np.ndarray]:
-    """Real targets in other real skies, and dimmer: now and then another patch of the batch is added, fainter, with its boxes.
+def lay_over(signal: Tensor, boxes: np.ndarray, share: float, rng: np.random.Generator) -> tuple[Tensor, np.ndarray]:
+    """Real targets in other real skies, and dimmer: to a share of the patches another one of the batch is added, fainter, with its boxes.
 
     signal: (N, C, S, S) in noise sigmas, before compression; boxes: rows of BOXES, whose `patch` is the index in the batch. Both skies have noise of one
     sigma, so their sum is divided by what its noise has: nothing but the targets says which patches are sums, and a target loses 7 to 63 % of its contrast.
     """
     n = len(signal)
-    if n < 2:
+    if n < 2 or not share:
         return signal, boxes
-    below = np.flatnonzero(rng.random(n) < LAID_OVER)
+    below = np.flatnonzero(rng.random(n) < share)
     over = (below + rng.integers(1, n, len(below))) % n
     amplitude = rng.uniform(LEAST_OVER, MOST_OVER, len(below)).astype(np.float32)
     weight = torch.from_numpy(amplitude).to(signal)[:, None, None, None]

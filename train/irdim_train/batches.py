@@ -39,15 +39,24 @@ class BatchReader:
     """Reads patches of one split as network input and target maps. One thread at a time: the stacks of a batch are read into one buffer."""
 
     def __init__(
-        self, patches: Patches, spec: InputSpec, split: str, stride: int, device: torch.device, batch: int = 64
+        self,
+        patches: Patches,
+        spec: InputSpec,
+        split: str,
+        stride: int,
+        device: torch.device,
+        batch: int = 64,
+        laid_over: float = 0.0,
     ) -> None:
+        """laid_over: share of augmented patches that another one is laid over."""
+        self.laid_over = laid_over
         self.patches, self.spec, self.stride, self.device, self.batch = patches, spec, stride, device, batch
         self.rows = patches.rows(split)
         self._first = np.searchsorted(patches.boxes["patch"], np.arange(len(patches.table) + 1))
         self._buffer = np.empty((0, *patches.stacks.shape[1:]), patches.stacks.dtype)
 
     def read(self, rows: np.ndarray, augment: np.random.Generator | None = None) -> Batch:
-        """The patches `rows`; with a generator, turned and mirrored (all alike), each with noise of its own, some laid over others."""
+        """The patches `rows`; with a generator, turned and mirrored (all alike), each with noise of its own, a share of them laid over others."""
         rows = np.sort(rows)  # the file is read forwards
         stacks = torch.from_numpy(self.stacks_of(rows)).to(self.device)
         shifts = torch.from_numpy(self.patches.table["shift"][rows]).to(self.device)
@@ -59,7 +68,7 @@ class BatchReader:
             stacks, sigma = vary(stacks, sigma, frame_noise, difference_planes(self.spec), augment)
         signal, boxes = in_sigmas(stacks, self.spec, shifts, sigma), self._boxes_of(rows)
         if augment is not None:
-            signal, boxes = lay_over(signal, boxes, augment)
+            signal, boxes = lay_over(signal, boxes, self.laid_over, augment)
         image = turn_image(compress(signal), turn)
         boxes = turn_boxes(boxes, turn, self.patches.size)
         targets = target_maps(boxes, len(rows), (self.patches.size,) * 2, self.stride)

@@ -83,7 +83,7 @@ def _reader(
     if config.whole:
         pixels = config.batch * patches.size**2
         return WholeFrameReader(Path(patches.description["data"]), spec, stride, ranks.device, pixels)
-    reader = BatchReader(patches, spec, "train", stride, ranks.device, config.batch)
+    reader = BatchReader(patches, spec, "train", stride, ranks.device, config.batch, config.lay_over)
     if len(reader.rows) < config.batch:
         raise InputError(
             f"{patches.path}: {len(reader.rows)} training patches are fewer than a batch of {config.batch}; crop more or lower --batch"

@@ -12,7 +12,7 @@ from irdim.files import atomic_file, read_json
 from irdim_train.model import GridDetector
 
 FORMAT, VERSION = "irdim-run", 1
-PRESETS: dict[str, dict[str, Any]] = {"nano": {"backbone": "darknet19", "width": 0.25}}  # for boards without a GPU
+PRESETS: dict[str, dict[str, Any]] = {"nano": {"backbone": "nano", "width": 0.5}}  # for boards without a GPU
 DESCRIPTION, CHECKPOINT, MODEL, COURSE = "run.json", "checkpoint.pt", "model.pt", "history.jsonl"
 
 
@@ -32,6 +32,7 @@ class FitConfig:
     b: float = 1.0  # weight of Class
     ema: float = 0.998
     augment: bool = True
+    lay_over: float = 0.0  # share of patches that another one is laid over, with augment
     seed: int = 0
     evidence: bool = True  # whether scores take up the past of their detection (irdim.evidence)
     false_alarms: float | None = None  # a frame, at which the report threshold is chosen; None for the best F1
@@ -46,6 +47,7 @@ class FitConfig:
             (self.minutes is None or 0 < self.minutes < 1e6, f"--minutes {self.minutes}: above 0"),
             (0 < self.learning_rate < 10, f"--learning-rate {self.learning_rate:g}: above 0, below 10"),
             (self.a >= 0 and self.b >= 0, f"--a {self.a:g}, --b {self.b:g}: 0 or more"),
+            (0 <= self.lay_over <= 1, f"--lay-over {self.lay_over:g}: a share from 0 to 1"),
             (self.seed >= 0, f"--seed {self.seed}: 0 or more"),
             (
                 not self.freeze_norm or self.start is not None,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from torch import nn
 
 from irdim.errors import InputError
-from irdim_train.backbones.darknet import darknet19
+from irdim_train.backbones.darknet import darknet19, nano
 from irdim_train.backbones.googlenet import googlenet
 from irdim_train.backbones.inverted import efficientnet, mobilenet
 from irdim_train.backbones.resnet import resnet18
@@ -18,6 +18,7 @@ BACKBONES: dict[str, Callable[[int, float], tuple[nn.Module, int]]] = {
     "squeezenet": squeezenet,
     "mobilenet": mobilenet,
     "efficientnet": efficientnet,
+    "nano": nano,
 }
 
 

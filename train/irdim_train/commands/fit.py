@@ -34,7 +34,7 @@ def command(
     ] = "patch",
     freeze_norm: Annotated[bool, typer.Option(help="Keep the batch-norm statistics that --from brings.")] = False,
     backbone: Annotated[
-        str, typer.Option(help="darknet19, resnet18, googlenet, squeezenet, mobilenet or efficientnet.")
+        str, typer.Option(help="darknet19, resnet18, googlenet, squeezenet, mobilenet efficientnet or nano.")
     ] = "darknet19",
     preset: Annotated[
         str | None,
@@ -52,7 +52,13 @@ def command(
     learning_rate: Annotated[float, typer.Option(help="Peak rate, after a warm-up. The paper's is 1e-6.")] = 2e-3,
     a: Annotated[float, typer.Option(help="Weight of the location loss (Eq. 2).")] = 1.0,
     b: Annotated[float, typer.Option(help="Weight of the class loss (Eq. 2).")] = 1.0,
-    augment: Annotated[bool, typer.Option(help="Mirror and turn the patches.")] = True,
+    augment: Annotated[
+        bool, typer.Option(help="Mirror and turn the patches, add sensor noise, invert the contrast of some.")
+    ] = True,
+    lay_over: Annotated[
+        float,
+        typer.Option(help="Share of patches that another is laid over: real targets, dimmer, in other real skies."),
+    ] = 0.0,
     false_alarms: Annotated[
         float | None,
         typer.Option(
@@ -121,6 +127,7 @@ def command(
             a=a,
             b=b,
             augment=augment,
+            lay_over=lay_over,
             seed=seed,
             evidence=evidence,
             false_alarms=false_alarms,
