@@ -14,6 +14,7 @@ from irdim_train.model import GridDetector
 FORMAT, VERSION = "irdim-run", 1
 PRESETS: dict[str, dict[str, Any]] = {"nano": {"backbone": "nano", "width": 0.5}}  # for boards without a GPU
 DESCRIPTION, CHECKPOINT, MODEL, COURSE = "run.json", "checkpoint.pt", "model.pt", "history.jsonl"
+SNAPSHOTS = "course"  # folder of the weights on the way
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class FitConfig:
     false_alarms: float | None = None  # a frame, at which the report threshold is chosen; None for the best F1
     start: str | None = None  # the run whose weights it begins with
     whole: bool = False  # whole frames instead of patches
+    snapshots: int = 0  # times on the way at which the weights are kept, for refine
     freeze_norm: bool = False  # batch norm keeps the statistics that it began with
 
     def __post_init__(self) -> None:
@@ -48,6 +50,7 @@ class FitConfig:
             (0 < self.learning_rate < 10, f"--learning-rate {self.learning_rate:g}: above 0, below 10"),
             (self.a >= 0 and self.b >= 0, f"--a {self.a:g}, --b {self.b:g}: 0 or more"),
             (0 <= self.lay_over <= 1, f"--lay-over {self.lay_over:g}: a share from 0 to 1"),
+            (0 <= self.snapshots <= 100, f"--snapshots {self.snapshots}: 0 to 100"),
             (self.seed >= 0, f"--seed {self.seed}: 0 or more"),
             (
                 not self.freeze_norm or self.start is not None,

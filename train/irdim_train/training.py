@@ -23,7 +23,16 @@ from irdim_train.distributed import Ranks
 from irdim_train.failures import batch_that_fits, is_out_of_memory, patches_to_blame
 from irdim_train.loss import paper_loss
 from irdim_train.model import GridDetector
-from irdim_train.runs import CHECKPOINT, COURSE, FitConfig, load_model, load_tensors, load_weights, save_tensors
+from irdim_train.runs import (
+    CHECKPOINT,
+    COURSE,
+    SNAPSHOTS,
+    FitConfig,
+    load_model,
+    load_tensors,
+    load_weights,
+    save_tensors,
+)
 from irdim_train.whole_frames import WholeFrameReader
 
 WARM_UP = 0.05  # share of the steps over which the learning rate rises
@@ -140,6 +149,8 @@ def train(
                         }
                     )
                     losses.clear()
+                if ranks.first and state.step in _snapshot_steps(config, total):
+                    save_tensors(out / SNAPSHOTS / f"{state.step:07d}.pt", state.average.state_dict())
                 if total and (now - saved > CHECKPOINT_SECONDS or state.step == total or stopping):
                     state.total, saved = total, now
                     if ranks.first:
@@ -150,6 +161,15 @@ def train(
             if not total:
                 assert config.minutes is not None
                 total = ranks.from_first(max(TIMED + 1, round(config.minutes * 60 / (state.seconds / TIMED))))
+
+
+def _snapshot_steps(config: FitConfig, total: int) -> list[int]:
+    """Evenly spread over the second half of the course: before, the network knows nothing that a label could be held against."""
+    return (
+        [round(total * (0.5 + 0.5 * (i + 1) / (config.snapshots + 1))) for i in range(config.snapshots)]
+        if total
+        else []
+    )
 
 
 def train_step(

@@ -68,6 +68,10 @@ def command(
     evidence: Annotated[
         bool, typer.Option(help="Let a detection's score take up its past; off scores every frame on its own.")
     ] = True,
+    snapshots: Annotated[
+        int,
+        typer.Option(help="Keep the weights so many times on the way too: refine then uses the course of the loss."),
+    ] = 0,
     seed: Annotated[int, typer.Option(help="Same seed, same weights (on a CPU).")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
     describe: Annotated[
@@ -129,6 +133,7 @@ def command(
             augment=augment,
             lay_over=lay_over,
             seed=seed,
+            snapshots=snapshots,
             evidence=evidence,
             false_alarms=false_alarms,
             start=str(start.resolve()) if start else None,
