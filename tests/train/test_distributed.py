@@ -70,3 +70,15 @@ def test_a_batch_that_does_not_divide_is_refused(small_patches, tmp_path):
     assert done.returncode != 0
     assert "--batch 15: must be a multiple of the 2 processes" in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_two_ranks_find_what_one_finds(small_run):
+    irdim_train = str(Path(sys.executable).parent / "irdim-train")
+    command = [irdim_train, "evaluate", str(small_run), "--split", "train", "--json"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python"]
+    answers = []
+    for words in (command, [*torchrun, *command]):
+        done = subprocess.run(words, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+        answers.append(json.loads(done.stdout))  # one answer, of the first rank
+    assert answers[0] == answers[1]

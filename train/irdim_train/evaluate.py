@@ -18,6 +18,7 @@ from irdim.engines import Engine
 from irdim.errors import InputError
 from irdim.metrics import DEFAULT_RADIUS, CentreDistance, Metric, open_metric
 from irdim.sources import Frame
+from irdim_train.distributed import ALONE, Ranks
 
 MOST_THREADS = 8  # sequences that are run at a time
 _COLUMNS = 6  # of a detection: x, y, w, h, score, number of its class
@@ -65,11 +66,13 @@ def evaluate(
     *,
     split: str = "test",
     radius: float = DEFAULT_RADIUS,
+    ranks: Ranks = ALONE,
     progress: Callable[[Sequence, int], None] = lambda sequence, frames: None,
 ) -> Evaluation:
     """Run every sequence of a split through a Detector and score it by centre distance within `radius` px.
 
-    Detections go into the metric from the card's low threshold upwards. Raises InputError where the split is empty.
+    Detections go into the metric from the card's low threshold upwards. ranks: the processes that share the sequences; each gets the whole result.
+    Raises InputError where the split is empty.
     """
     sequences = data.sequences(split)
     if not sequences:
@@ -77,14 +80,13 @@ def evaluate(
             f"{data.path}: no sequences in split '{split}'; choose another --split or import with --{split} GLOB"
         )
     result = Evaluation(CentreDistance(radius))
-    for found in _detect_all(card, engine, data, sequences):
+    for found in _detect_all(card, engine, data, sequences, ranks, progress):
         own = CentreDistance(radius)
         _score(found, data, own)
         name = found.sequence.name
         result.per_sequence[name], result.found[name] = own, found
         result.warming += found.warming
         result.metric.extend(own)
-        progress(found.sequence, found.sequence.length)
     if not any(found.frames.size for found in result.found.values()):
         raise InputError(
             f"{data.path}: no frame in split '{split}' has {card.input.history} frames of history; nothing to score"
@@ -126,7 +128,24 @@ def _score(found: Found, data: Dataset, metric: Metric) -> None:
         metric.update(detections, labels.get(index, []), (sequence.height, sequence.width), sequence.interval)
 
 
-def _detect_all(card: ModelCard, engine: Engine, data: Dataset, sequences: list[Sequence]) -> Iterator[Found]:
+def _detect_all(
+    card: ModelCard,
+    engine: Engine,
+    data: Dataset,
+    sequences: list[Sequence],
+    ranks: Ranks,
+    progress: Callable[[Sequence, int], None],
+) -> list[Found]:
+    """What was found in every sequence, in order, whichever rank found it."""
+    mine = []
+    for found in _detect_some(card, engine, data, sequences[ranks.rank :: ranks.ranks]):
+        mine.append(found)
+        progress(found.sequence, found.sequence.length)
+    shares = ranks.gather(mine)
+    return [shares[i % ranks.ranks][i // ranks.ranks] for i in range(len(sequences))]
+
+
+def _detect_some(card: ModelCard, engine: Engine, data: Dataset, sequences: list[Sequence]) -> Iterator[Found]:
     """Several sequences at a time, in order."""
     stop = threading.Event()
     threads = ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), MOST_THREADS))

@@ -9,6 +9,7 @@ from irdim.dataset import Sequence as Recording
 from irdim.engines import Engine
 from irdim.metrics import Interval, Metric, Score, score_intervals
 from irdim_train.breakdown import Range, break_down
+from irdim_train.distributed import ALONE, Ranks
 from irdim_train.evaluate import Evaluation, evaluate, pooled, score_sequences
 
 FALSE_ALARMS = (0.01, 0.1, 1.0)  # a frame; the operating points
@@ -49,10 +50,11 @@ def evaluate_protocols(
     radius: float,
     others: Sequence[str] = (),
     breakdown: bool = False,
+    ranks: Ranks = ALONE,
     progress: Callable[[Recording, int], None] = lambda sequence, frames: None,
 ) -> Evaluated:
     """`evaluate`, then score the same detections under other protocols. breakdown: also measure the targets, which reads the frames again."""
-    result = evaluate(card, engine, data, split=split, radius=radius, progress=progress)
+    result = evaluate(card, engine, data, split=split, radius=radius, ranks=ranks, progress=progress)
     sequences: dict[str, Mapping[str, Metric]] = {result.metric.protocol: result.per_sequence}
     sequences |= {name: score_sequences(result, data, name) for name in others}
     at = card.thresholds.report

@@ -55,10 +55,14 @@ def command(
 ) -> None:
     """Score a run or a bundle on the whole frames of a split: by centre distance, and other protocols as you like.
 
+    Several processes or GPUs share the sequences: torchrun --nproc-per-node 4 --no-python irdim-train evaluate runs/first
+
     Example: irdim-train evaluate runs/first --split test --radius 3 --radius 6 --out evaluation
     """
     from irdim.dataset import Dataset
-    from irdim_train.evaluate import default_split
+    from irdim_train.devices import choose_device
+    from irdim_train.distributed import join_ranks
+    from irdim_train.evaluate import default_split, evaluate
     from irdim_train.evaluated import evaluate_protocols
     from irdim_train.evaluation_report import DESCRIPTION, FORMAT, write_evaluation
     from irdim_train.models import open_model
@@ -68,13 +72,17 @@ def command(
         raise InputError(f"--threshold {threshold:g}: above 0, at most 1")
     radii = radius or [DEFAULT_RADIUS]
     protocols = _protocols(radii, [*(protocol or []), *(PROTOCOLS if out else [])])
-    card, engine, trained_on = open_model(model, precision, device)
-    card = _with_options(card, threshold, evidence)
-    data = data or trained_on
-    if data is None:
-        raise InputError(f"{model}: a bundle does not know its data set; name one with --data")
     with contextlib.ExitStack() as stack:
+        ranks = stack.enter_context(join_ranks(choose_device(device)))
+        card, engine, trained_on = open_model(model, precision, str(ranks.device))
+        card = _with_options(card, threshold, evidence)
+        data = data or trained_on
+        if data is None:
+            raise InputError(f"{model}: a bundle does not know its data set; name one with --data")
         dataset = stack.enter_context(Dataset.open(data))
+        if not ranks.first:
+            evaluate(card, engine, dataset, split=split or default_split(dataset), radius=radii[0], ranks=ranks)
+            return
         folder = stack.enter_context(staged_folder(out, DESCRIPTION, FORMAT)) if out else None
         bar = stack.enter_context(progress_bar("evaluate"))
         split = split or default_split(dataset)
@@ -87,6 +95,7 @@ def command(
             radius=radii[0],
             others=protocols[1:],
             breakdown=folder is not None,
+            ranks=ranks,
             progress=lambda sequence, n: bar.update(task, advance=n, description=f"evaluate {sequence.name}"),
         )
         if folder is not None:
