@@ -89,6 +89,14 @@ def plot(
     return Figure(pngs[0], caption, wide, pngs[1])
 
 
+def on_white(figure: Figure) -> bytes:
+    """A figure as a PNG file: a page's plots are transparent, a file's viewer may be black."""
+    image = np.asarray(cv2.imdecode(np.frombuffer(base64.b64decode(figure.png), np.uint8), cv2.IMREAD_UNCHANGED))
+    opacity = image[..., 3:] / 255
+    _, png = cv2.imencode(".png", np.rint(image[..., :3] * opacity + 255 * (1 - opacity)).astype(np.uint8))
+    return png.tobytes()
+
+
 def show_frame(
     image: np.ndarray,
     labels: Sequence[Box] = (),

@@ -16,6 +16,7 @@ COMMANDS = {  # name on the command line: module
     "fit": "fit",
     "evaluate": "evaluate",
     "compare": "compare",
+    "refine": "refine",
     "devices": "devices",
     "ingest": "ingest",
     "review": "review",

@@ -1,16 +1,12 @@
 """A folder about one evaluation: evaluation.json for programs, report.html and its plots as PNG files for people."""
 
-import base64
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-
 from irdim.files import write_json
 from irdim.metrics import FEWEST
-from irdim.report import Figure, Section, Table, write_report
+from irdim.report import Figure, Section, Table, on_white, write_report
 from irdim_train.breakdown import PROPERTIES
 from irdim_train.evaluated import Evaluated, operating_points
 from irdim_train.evaluation_plots import draw_plots
@@ -24,7 +20,7 @@ def write_evaluation(folder: Path, model: Path, data: Path, evaluated: Evaluated
     write_json(folder / DESCRIPTION, describe(model, data, evaluated))
     plots = draw_plots(evaluated)
     for name, figure in plots.items():
-        (folder / f"{name}.png").write_bytes(_on_white(figure))
+        (folder / f"{name}.png").write_bytes(on_white(figure))
     frames, sequences = evaluated.result.metric.at(1.0).frames, len(evaluated.result.per_sequence)
     note = (
         f"{model} on {data}, split {evaluated.split}: {frames} frames of {sequences} sequences, {evaluated.result.warming} more without full "
@@ -168,11 +164,3 @@ def _sequence_table(evaluated: Evaluated) -> Table:
         for name, s in sorted(scores.items(), key=lambda item: item[1].f1)
     ]
     return Table(["sequence", "frames", "targets", "precision", "recall (Pd)", "F1", "false alarms/frame"], rows)
-
-
-def _on_white(figure: Figure) -> bytes:
-    """A page's plots are transparent; a file's viewer may be black."""
-    image = np.asarray(cv2.imdecode(np.frombuffer(base64.b64decode(figure.png), np.uint8), cv2.IMREAD_UNCHANGED))
-    opacity = image[..., 3:] / 255
-    _, png = cv2.imencode(".png", np.rint(image[..., :3] * opacity + 255 * (1 - opacity)).astype(np.uint8))
-    return png.tobytes()
