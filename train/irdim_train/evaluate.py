@@ -138,15 +138,15 @@ def _detect_all(
 ) -> list[Found]:
     """What was found in every sequence, in order, whichever rank found it."""
     mine = []
-    for found in _detect_some(card, engine, data, sequences[ranks.rank :: ranks.ranks]):
+    for found in detect_sequences(card, engine, data, sequences[ranks.rank :: ranks.ranks]):
         mine.append(found)
         progress(found.sequence, found.sequence.length)
     shares = ranks.gather(mine)
     return [shares[i % ranks.ranks][i // ranks.ranks] for i in range(len(sequences))]
 
 
-def _detect_some(card: ModelCard, engine: Engine, data: Dataset, sequences: list[Sequence]) -> Iterator[Found]:
-    """Several sequences at a time, in order."""
+def detect_sequences(card: ModelCard, engine: Engine, data: Dataset, sequences: list[Sequence]) -> Iterator[Found]:
+    """What a Detector gives for each sequence, in order; several run at a time."""
     stop = threading.Event()
     threads = ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), MOST_THREADS))
     try:
