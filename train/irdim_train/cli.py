@@ -17,6 +17,7 @@ COMMANDS = {  # name on the command line: module
     "evaluate": "evaluate",
     "compare": "compare",
     "refine": "refine",
+    "mine": "mine",
     "devices": "devices",
     "ingest": "ingest",
     "review": "review",

@@ -1,6 +1,7 @@
 """Proposals into the review queue and followed targets into the labels, none twice."""
 
 import hashlib
+from typing import Any
 
 from irdim.boxes import IGNORE, Box
 from irdim.dataset import Dataset, Sequence
@@ -11,8 +12,10 @@ from irdim_train.labelling.propose import NEAR, Proposal
 SAME = 3.0  # px between the centres of two labels of one target
 
 
-def enqueue_proposals(data: Dataset, sequence: Sequence, proposals: list[Proposal]) -> int:
-    """Put proposals into the review queue; returns how many were new.
+def enqueue_proposals(
+    data: Dataset, sequence: Sequence, proposals: list[Proposal], by: str = "classical", **facts: Any
+) -> int:
+    """Put proposals into the review queue; returns how many were new. by, facts: what the provenance says of where they come from.
 
     What lies on labels, or on tracks that were proposed before and perhaps rejected, for most of its frames is not proposed again.
     """
@@ -32,7 +35,7 @@ def enqueue_proposals(data: Dataset, sequence: Sequence, proposals: list[Proposa
                 box=p.boxes[p.shown],
                 score=p.score,
                 reason=p.reason,
-                provenance={"by": "classical", "points": points},
+                provenance={"by": by, **facts, "points": points},
             )
     return new
 
