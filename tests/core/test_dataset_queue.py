@@ -1,5 +1,6 @@
 """The queue: what each decision does to the boxes, and that an item is decided once."""
 
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -220,3 +221,60 @@ def test_an_accepted_track_uncovers_its_frames_and_no_other(data: Dataset, seque
     data.decide(data.queue_items()[0].id, "accept", who="anna", why="plane")
     whole = {f for f, boxes in data.boxes(sequence).items() if any(b.w == sequence.width for b in boxes)}
     assert whole == {1}
+
+
+@pytest.mark.parametrize(
+    ("kind", "decision", "uncovers"),
+    [
+        ("missed", "reject", True),
+        ("low_confidence", "reject", True),
+        ("false_alarm", "background", True),
+        ("missed", "background", True),
+        ("sample", "background", True),
+        ("missed", "ignore", False),
+        ("sample", "reject", False),
+        ("still", "reject", False),
+    ],
+)
+def test_where_somebody_looked_and_found_nothing_is_background(
+    tmp_path: Path, kind: str, decision: str, uncovers: bool
+) -> None:
+    """The frame in question, not those around it, which nobody has looked at."""
+    with Dataset.create(tmp_path / "data") as data:
+        frames = [Frame(t, t / 25, np.full((48, 64), t, np.uint16)) for t in range(3)]
+        cover = {t: [Box(32, 24, 64, 48, "ignore")] for t in range(3)}
+        sequence = data.add_sequence("log", frames, cover, split="train", group="g", source="s", who="t")
+        in_question = None if kind == "sample" else data.boxes(sequence)[1][0].id
+        given = {"kind": kind, "sequence_id": sequence.id, "frame": 1, "score": 0.5, "reason": "r"}
+        data.enqueue(key="k", box=Box(20, 20, 5, 5), box_id=in_question, **given)
+        data.decide(data.queue_items("open")[0].id, decision, who="anna", why="seen")
+        live = data.boxes(sequence)
+        assert (live.get(1, []) == []) == uncovers
+        assert [b.label for t in (0, 2) for b in live[t]] == ["ignore", "ignore"]
+
+
+def test_a_data_set_of_version_2_keeps_its_decisions_and_takes_the_new_one(tmp_path: Path) -> None:
+    from irdim.dataset import schema
+
+    with Dataset.create(tmp_path / "data") as data:
+        frames = [Frame(0, 0.0, np.full((48, 64), 7, np.uint16))]
+        sequence = data.add_sequence("log", frames, {}, split="train", group="g", source="s", who="t")
+        for key in "ab":
+            data.enqueue(
+                key=key, kind="missed", sequence_id=sequence.id, frame=0, box=Box(9, 9, 3, 3), score=1, reason=""
+            )
+        data.decide(1, "accept", who="anna", why="seen")
+    connection = sqlite3.connect(tmp_path / "data" / schema.FILE)
+    old = [s for s in schema._statements(schema._FIRST) if "reviews" in s]
+    connection.executescript("DROP TABLE reviews;" + "".join(old).replace("CREATE TRIGGER boxes", "-- "))
+    connection.execute("INSERT INTO reviews VALUES (1, 1, 'accept', 1, 0, 'anna', 'seen', '2026-01-01T00:00:00+00:00')")
+    connection.execute("PRAGMA user_version = 2")
+    connection.commit()
+    connection.close()
+    with Dataset.open(tmp_path / "data") as data:
+        assert [i.decision for i in data.queue_items("decided")] == ["accept"]
+        data.decide(2, "background", who="anna", why="nothing there")
+        assert [i.decision for i in data.queue_items("decided")] == ["accept", "background"]
+    connection = sqlite3.connect(tmp_path / "data" / schema.FILE)
+    with pytest.raises(sqlite3.IntegrityError, match="never deleted"):
+        connection.execute("DELETE FROM reviews")

@@ -184,13 +184,13 @@ class Dataset:
         """Record a decision and what follows from it for the boxes, in one transaction.
 
         'accept' confirms the proposal: a 'missed' becomes a target, a 'false_alarm' an interference, any other kind the
-        proposed box; of a 'labelled-background' it takes the label away. 'reject'
-        denies it: a 'false_alarm' was a target after all; otherwise nothing is added. 'target',
-        'interference', 'ignore' say what is there. 'skip' leaves the item open. `box` corrects the proposed place and
-        size. Where the item puts a box in question, that box is superseded. A 'track' adds all of its boxes. 'accept' of a 'sample' (a whole frame) says that
-        the boxes on it are complete, none included: what covers the frame as not looked at goes; 'target' and 'interference'
-        say so and add `box`; anything else leaves the frame as it is. Raises InputError where the item is not there or was
-        decided.
+        proposed box; of a 'labelled-background' it takes the label away. 'reject' denies it: a 'false_alarm' was a target
+        after all; where a 'missed' or 'low_confidence' was denied there is nothing. 'target', 'interference', 'ignore' say
+        what is there, 'background' that nothing is: no box is left, and what covered the frame goes. 'skip' leaves the item
+        open. `box` corrects the proposed place and size. Where the item puts a box in question, that box is superseded. A
+        'track' adds all of its boxes. 'accept' of a 'sample' (a whole frame) says that the boxes on it are complete, none
+        included: what covers the frame as not looked at goes; 'target' and 'interference' say so and add `box`. Raises
+        InputError where the item is not there or was decided.
         """
         _queue.decide(self._store, item_id, decision, who=who, why=why, box=box)
 

@@ -8,7 +8,8 @@ from irdim.dataset import boxes, schema, sequences
 from irdim.dataset.records import DECISIONS, LABELLED_BACKGROUND, TRACK, QueueItem, Sequence
 from irdim.dataset.store import Store, to_json
 from irdim.errors import InputError
-from irdim.fieldlog.records import SAMPLE
+from irdim.fieldlog.records import LOW_CONFIDENCE, SAMPLE
+from irdim.tracks.records import MISSED
 
 _ITEMS = """
 SELECT q.id, q.key, q.kind, q.sequence, q.frame, q.x, q.y, q.w, q.h, q.label, q.score, q.reason, q.box, q.provenance,
@@ -72,8 +73,10 @@ def decide(store: Store, item_id: int, decision: str, *, who: str, why: str, box
             if decision in ("accept", TARGET, INTERFERENCE):
                 _uncover(store, of, [item.frame], who=who, why=why, iteration=iteration)
         label = _outcome(item, decision)
-        if decision == "accept" and item.kind == LABELLED_BACKGROUND and item.box_id is not None:
-            row = boxes.supersede(store, item.box_id, None, who=who, why=why, iteration=iteration)
+        if _leaves_background(item, decision):
+            if item.box_id is not None:
+                row = boxes.supersede(store, item.box_id, None, who=who, why=why, iteration=iteration)
+            _uncover(store, of, _frames(item), who=who, why=why, iteration=iteration)
         if (
             label in (TARGET, INTERFERENCE) and item.box_id is None and item.kind != TRACK
         ):  # another item of the frame holds its cover
@@ -107,9 +110,7 @@ def _add_track(store: Store, item: QueueItem, label: str, *, who: str, why: str,
     """Add the boxes of a track, and take away what covers their frames; the row of the one on the item's own frame."""
     sequence, row = sequence_of(store, item.sequence_id), None
     if label in (TARGET, INTERFERENCE):
-        _uncover(
-            store, sequence, [point[0] for point in item.provenance["points"]], who=who, why=why, iteration=iteration
-        )
+        _uncover(store, sequence, _frames(item), who=who, why=why, iteration=iteration)
     for frame, x, y, w, h in item.provenance["points"]:
         added = boxes.add(store, sequence, frame, Box(x, y, w, h, label), who=who, why=why, iteration=iteration)
         row = added if frame == item.frame else row
@@ -124,13 +125,25 @@ def _uncover(store: Store, sequence: Sequence, frames: list[int], *, who: str, w
             boxes.supersede(store, box.id, None, who=who, why=why, iteration=iteration)
 
 
+def _frames(item: QueueItem) -> list[int]:
+    """The frames that an item is about."""
+    return [point[0] for point in item.provenance["points"]] if item.kind == TRACK else [item.frame]
+
+
+def _leaves_background(item: QueueItem, decision: str) -> bool:
+    """Whether somebody has looked and found nothing: a background that must be learnt."""
+    if item.kind == LABELLED_BACKGROUND and decision == "accept":
+        return True
+    return decision == "background" or (decision == "reject" and item.kind in (MISSED, LOW_CONFIDENCE))
+
+
 def _outcome(item: QueueItem, decision: str) -> str | None:
     """The label that a decision puts there, or None."""
     if item.kind == SAMPLE:
         return decision if decision in (TARGET, INTERFERENCE) else None
     if decision in LABELS:
         return decision
-    if decision == "accept" and item.kind == LABELLED_BACKGROUND:
+    if _leaves_background(item, decision):
         return None
     if decision == "accept":
         return {"missed": TARGET, "false_alarm": INTERFERENCE}.get(item.kind, item.box.label)

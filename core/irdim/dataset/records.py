@@ -18,7 +18,7 @@ WRONG_LABELS = (UNLABELLED, MISPLACED, WRONG_CATEGORY, LABELLED_BACKGROUND) = (
     "labelled-background",
 )  # of queue items that question the labels: the paper's four kinds
 TRACK = "track"  # kind of an item that proposes a box on many frames: its provenance has `points`, [frame, x, y, w, h]
-DECISIONS = ("accept", "reject", "target", "interference", "ignore", "skip")
+DECISIONS = ("accept", "reject", "target", "interference", "ignore", "background", "skip")
 
 
 @dataclass(frozen=True, slots=True)

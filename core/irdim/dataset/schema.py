@@ -9,7 +9,7 @@ from urllib.parse import quote
 from irdim.errors import InputError
 
 FILE = "dataset.sqlite"
-VERSION = 2
+VERSION = 3
 _OURS = 0x69726469  # application_id: "irdi"
 _BUSY = 60.0  # seconds to wait for another process's transaction
 
@@ -67,7 +67,24 @@ CREATE UNIQUE INDEX one_device_a_key ON devices (key) WHERE removed IS NULL;
 CREATE TABLE refused (
   name TEXT NOT NULL, reason TEXT NOT NULL, at TEXT NOT NULL, settled TEXT, PRIMARY KEY (name, reason));
 """
-_VERSIONS = (_FIRST, _SECOND)  # what each version adds to the one before
+_THIRD = """
+DROP TRIGGER reviews_stay;
+DROP TRIGGER reviews_keep;
+DROP INDEX one_decision_an_item;
+ALTER TABLE reviews RENAME TO reviews_of_version_2;
+CREATE TABLE reviews (
+  id INTEGER PRIMARY KEY, item INTEGER NOT NULL REFERENCES queue (id),
+  decision TEXT NOT NULL
+    CHECK (decision IN ('accept', 'reject', 'target', 'interference', 'ignore', 'background', 'skip')),
+  box INTEGER REFERENCES boxes (id), iteration INTEGER NOT NULL REFERENCES iterations (id),
+  who TEXT NOT NULL, why TEXT NOT NULL, at TEXT NOT NULL);
+INSERT INTO reviews SELECT * FROM reviews_of_version_2;
+DROP TABLE reviews_of_version_2;
+CREATE UNIQUE INDEX one_decision_an_item ON reviews (item) WHERE decision <> 'skip';
+CREATE TRIGGER reviews_stay BEFORE DELETE ON reviews BEGIN SELECT RAISE(ABORT, 'reviews are never deleted'); END;
+CREATE TRIGGER reviews_keep BEFORE UPDATE ON reviews BEGIN SELECT RAISE(ABORT, 'reviews are never changed'); END;
+"""
+_VERSIONS = (_FIRST, _SECOND, _THIRD)  # what each version adds to the one before
 
 
 def now() -> str:

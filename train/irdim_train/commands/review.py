@@ -15,7 +15,7 @@ from irdim.errors import InputError
 if TYPE_CHECKING:
     from irdim.dataset import Dataset, QueueItem
 
-KEYS = {"a": "accept", "r": "reject", "t": "target", "i": "interference", "g": "ignore", "s": "skip"}
+KEYS = {"a": "accept", "r": "reject", "t": "target", "i": "interference", "g": "ignore", "b": "background", "s": "skip"}
 SHOWN = 24  # px of the frame that the terminal shows around an item
 
 
@@ -23,7 +23,7 @@ def command(
     data: Annotated[Path, typer.Argument(help="Data set (folder).")] = Path("data"),
     decide: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID=DECISION", help="accept, reject, target, interference, ignore or skip; several."),
+        typer.Option(metavar="ID=DECISION", help="accept, reject, target, interference, ignore, background or skip; several."),
     ] = None,
     accept: Annotated[
         list[int] | None, typer.Option(metavar="ID", help="Short for --decide ID=accept; several.")
