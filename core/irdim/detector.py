@@ -8,7 +8,8 @@ import numpy as np
 from irdim.boxes import Detection
 from irdim.bundle import Bundle, ModelCard
 from irdim.differencing import network_input
-from irdim.engines import Engine, open_engine
+from irdim.engines import Engine
+from irdim.engines.choice import open_bundle_engine
 from irdim.evidence import Evidence
 from irdim.grid import decode, pad_to_stride
 from irdim.history import History
@@ -75,9 +76,11 @@ class Detector:
         self._evidence = Evidence() if card.evidence else None
 
     @classmethod
-    def from_bundle(cls, bundle: Bundle, *, precision: str = "int8", threads: int = 0) -> "Detector":
-        """A detector that runs a bundle's graph; threads: 0 for all cores."""
-        return cls(bundle.card, open_engine(bundle.graph(precision), threads=threads))
+    def from_bundle(
+        cls, bundle: Bundle, *, precision: str = "int8", threads: int = 0, engine: str = "auto"
+    ) -> "Detector":
+        """A detector that runs a bundle's graph. threads: of ONNX Runtime, 0 for all cores; engine: one of irdim.engines.ENGINES."""
+        return cls(bundle.card, open_bundle_engine(bundle, precision=precision, engine=engine, threads=threads))
 
     def push(self, frame: Frame) -> Step:
         """Take the newest frame; its stack's detections, or why there is no stack."""

@@ -5,6 +5,8 @@ from typing import Protocol
 
 import numpy as np
 
+ENGINES = ("auto", "onnxruntime", "tensorrt")
+
 
 class Engine(Protocol):
     """One network, ready to run."""
@@ -17,7 +19,7 @@ class Engine(Protocol):
 
 
 def open_engine(path: Path, *, threads: int = 0) -> Engine:
-    """The engine for a graph on this machine: ONNX Runtime for `.onnx`. threads: 0 lets it use every core."""
+    """ONNX Runtime for a graph. threads: 0 lets it use every core. (A bundle's graph may run elsewhere: irdim.engines.choice.)"""
     from irdim.engines.onnx import OnnxEngine
 
     return OnnxEngine(path, threads=threads)

@@ -1,0 +1,50 @@
+"""Which engine runs a bundle on this machine."""
+
+import importlib.util
+import logging
+from pathlib import Path
+
+from irdim.bundle import HALF_GRAPH, Bundle
+from irdim.engines import ENGINES, Engine, open_engine
+from irdim.engines.building import Graph, open_built
+from irdim.engines.tensorrt import Gpu
+from irdim.engines.tensorrt_api import load_tensorrt
+from irdim.errors import InputError
+
+logger = logging.getLogger("irdim.engines")
+
+
+def open_bundle_engine(
+    bundle: Bundle, *, precision: str = "int8", engine: str = "auto", threads: int = 0, cache: Path | None = None
+) -> Engine:
+    """engine: 'onnxruntime'; 'tensorrt', taken from the cache or built now; 'auto', TensorRT where it, pycuda and a GPU are there. threads: of ONNX
+    Runtime, 0 for all cores; cache: folder of built engines, the user's where it is None. Raises InputError."""
+    if engine not in ENGINES:
+        raise InputError(f"engine '{engine}' is not known; choose one of {', '.join(ENGINES)}")
+    graph = bundle.graph(precision)
+    if engine == "onnxruntime" or (engine == "auto" and not tensorrt_is_there()):
+        return open_engine(graph, threads=threads)
+    return open_built(engine_graph(bundle, precision), cache=cache).engine
+
+
+def engine_graph(bundle: Bundle, precision: str) -> Graph:
+    """What a bundle gives to make an engine of. Raises InputError where it has no sample frames to check one on."""
+    path, half = bundle.graph(precision), bundle.path / HALF_GRAPH
+    card = bundle.card
+    with_half = precision == "int8" and HALF_GRAPH in bundle.files
+    return Graph(
+        path, half if with_half else None, card.input.channels, card.stride, precision == "int8", bundle.samples()
+    )
+
+
+def tensorrt_is_there() -> bool:
+    """Whether TensorRT, pycuda and a GPU can be used; says in the log why not where TensorRT is installed."""
+    if importlib.util.find_spec("tensorrt") is None:
+        return False
+    try:
+        load_tensorrt()
+        Gpu()
+    except InputError as error:
+        logger.warning("TensorRT is not used: %s", error)
+        return False
+    return True

@@ -1,0 +1,104 @@
+"""TensorRT on the GPU: one stream, buffers made once for a frame size, named tensors. pycuda and tensorrt are imported when they are used."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from irdim.engines.options import size_text
+from irdim.engines.tensorrt_api import load_tensorrt, make_logger
+from irdim.errors import InputError
+
+
+class Gpu:
+    """The first CUDA device and its primary context, which other libraries of the process share. name: with its compute capability."""
+
+    def __init__(self) -> None:
+        """Raises InputError where there is no pycuda or no device."""
+        try:
+            import pycuda.driver as cuda
+        except ImportError as error:
+            raise InputError(
+                f"pycuda cannot be imported ({error}); install irdim[jetson], or take --engine onnxruntime"
+            ) from None
+        try:
+            cuda.init()
+            device = cuda.Device(0)
+        except cuda.Error as error:
+            raise InputError(f"no CUDA device ({error}); take --engine onnxruntime") from None
+        self.cuda = cuda
+        major, minor = device.compute_capability()
+        self.name = f"{device.name()} {major}.{minor}"
+        self._context = device.retain_primary_context()
+
+    @contextlib.contextmanager
+    def current(self) -> Iterator[None]:
+        """The context is this thread's within."""
+        self._context.push()
+        try:
+            yield
+        finally:
+            self.cuda.Context.pop()
+
+
+class TensorRtEngine:
+    """A deserialised plan with one input (1, C, H, W) and one output (1, 7, h, w), both float32. May be used by one thread at a time."""
+
+    def __init__(self, plan: bytes, gpu: Gpu) -> None:
+        """Raises InputError where TensorRT does not take the plan (built by another version, or for another GPU)."""
+        trt = load_tensorrt()
+        self._gpu, self._logger = gpu, make_logger(trt)
+        self.name = f"tensorrt {trt.__version__}"
+        with gpu.current():
+            self._runtime = trt.Runtime(self._logger)
+            engine = self._runtime.deserialize_cuda_engine(plan)
+            if engine is None:
+                reason = (self._logger.errors or ["no reason was given"])[0]
+                raise InputError(f"TensorRT {trt.__version__} does not take the engine ({reason}); build it again")
+            names = {engine.get_tensor_mode(n): n for n in map(engine.get_tensor_name, range(engine.num_io_tensors))}
+            if engine.num_io_tensors != 2 or len(names) != 2:
+                raise InputError(f"the engine has {engine.num_io_tensors} tensors, not one input and one output")
+            self._engine = engine
+            self._input, self._output = names[trt.TensorIOMode.INPUT], names[trt.TensorIOMode.OUTPUT]
+            self._smallest, _, self._largest = (tuple(s) for s in engine.get_tensor_profile_shape(self._input, 0))
+            self._context = engine.create_execution_context()
+            self._stream = gpu.cuda.Stream()
+        self._buffers: _Buffers | None = None
+
+    def run(self, image: np.ndarray) -> np.ndarray:
+        """See Engine.run. Raises InputError where the image is not of a size that the engine was built for."""
+        with self._gpu.current():
+            if self._buffers is None or self._buffers.input.shape[1:] != image.shape:
+                self._buffers = self._allocate(image.shape)
+            buffers, cuda = self._buffers, self._gpu.cuda
+            np.copyto(buffers.input[0], image)
+            cuda.memcpy_htod_async(buffers.on_gpu[0], buffers.input, self._stream)
+            if not self._context.execute_async_v3(self._stream.handle):
+                raise InputError(f"TensorRT could not run ({(self._logger.errors or ['no reason was given'])[-1]})")
+            cuda.memcpy_dtoh_async(buffers.output, buffers.on_gpu[1], self._stream)
+            self._stream.synchronize()
+            return buffers.output[0].copy()
+
+    def _allocate(self, shape: tuple[int, ...]) -> "_Buffers":
+        wanted = (1, *shape)
+        if not all(low <= n <= high for low, n, high in zip(self._smallest, wanted, self._largest, strict=True)):
+            smallest, largest = size_text(self._smallest[2:]), size_text(self._largest[2:])
+            raise InputError(
+                f"{shape[0]} channels of {size_text((shape[1], shape[2]))}: the engine takes {self._smallest[1]} of {smallest} to {largest}; "
+                "build it again with --smallest and --largest"
+            )
+        self._context.set_input_shape(self._input, wanted)
+        buffers = _Buffers(self._gpu.cuda, wanted, tuple(self._context.get_tensor_shape(self._output)))
+        for name, address in zip((self._input, self._output), buffers.on_gpu, strict=True):
+            self._context.set_tensor_address(name, int(address))
+        return buffers
+
+
+class _Buffers:
+    """Pinned memory on the host and memory on the GPU, for one frame size."""
+
+    def __init__(self, cuda: Any, shape: tuple[int, ...], output: tuple[int, ...]) -> None:
+        self.input: np.ndarray = cuda.pagelocked_empty(shape, np.float32)
+        self.output: np.ndarray = cuda.pagelocked_empty(output, np.float32)
+        self.on_gpu = [cuda.mem_alloc(self.input.nbytes), cuda.mem_alloc(self.output.nbytes)]
