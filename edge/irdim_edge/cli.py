@@ -12,13 +12,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from irdim.bundle import Bundle
 from irdim.command_line import run_command
 from irdim.errors import InputError
 from irdim.files import atomic_file
 from irdim.remote import hide_password
 from irdim_edge import daemon, logs
 from irdim_edge.config import check_config, commented_config, load_config, number_or_text, parse_config
+from irdim_edge.engine_commands import build, inspect
 from irdim_edge.keys import keygen
 from irdim_edge.spool import Spool
 from irdim_edge.status import Summary, read_status
@@ -156,37 +156,8 @@ def upload(config: ConfigFile, as_json: AsJson = False) -> None:
         raise InputError(f"{state.last_error}; what is left stays in the spool")
 
 
-@app.command()
-def inspect(bundle: Annotated[Path, typer.Argument(help="Bundle (folder).")], as_json: AsJson = False) -> None:
-    """Check a bundle's digests and say what is in it.
-
-    Example: irdim-edge inspect bundles/first
-    """
-    found = Bundle.load(bundle)
-    if as_json:
-        print(json.dumps({"digest": found.digest, **found.description}))
-        return
-    card = found.card
-    rows = [
-        ("digest", found.digest),
-        ("backbone", f"{card.backbone}, width {card.width:g}, stride {card.stride}"),
-        (
-            "input",
-            f"{card.input.kind}, frame step {card.input.frame_step}{', registered' if card.input.register else ''}",
-        ),
-        ("history", f"{card.input.history} frames"),
-        ("interval", f"{card.interval:g} s" if card.interval else "not stated"),
-        ("thresholds", f"report {card.thresholds.report:.4f}, low {card.thresholds.low:.4f}"),
-    ]
-    for name in ("fp32", "int8"):
-        score = found.scores.get(name, {})
-        if "f1" in score:
-            rows.append(
-                (f"{name} F1", f"{score['f1']:.4f} ({score.get('protocol', '')}, {found.scores.get('split', '')})")
-            )
-    _print_rows(rows)
-
-
+app.command()(build)
+app.command()(inspect)
 app.command()(keygen)
 app.add_typer(logs.app, name="logs")
 

@@ -13,7 +13,7 @@ from irdim.bundle import Bundle
 from irdim.errors import InputError
 from irdim.fieldlog import KINDS
 from irdim.remote import check_url, has_password, hide_password, read_options
-from irdim.signing import Signer
+from irdim.signing import Signer, is_public_key
 from irdim.tracks import TrackerOptions
 from irdim_edge.cameras import open_replay
 from irdim_edge.policy import Allowance
@@ -168,7 +168,15 @@ class Config(_Section):
     )
     bundle: _Path = Field(default="bundle", description="The bundle to run (made by irdim-export).")
     precision: Literal["int8", "fp32"] = Field(default="int8", description='Which of its graphs: "int8" or "fp32".')
-    threads: int = Field(default=0, ge=0, description="Threads of the engine; 0: all cores.")
+    engine: Literal["auto", "onnxruntime", "tensorrt"] = Field(
+        default="auto",
+        description='"onnxruntime", "tensorrt", or "auto": TensorRT where it, pycuda and a GPU are there.',
+    )
+    require_signed_by: list[str] = Field(
+        default=[],
+        description="Public keys (64 hex digits), one of which must have signed the bundle (irdim-export --sign); empty: none need.",
+    )
+    threads: int = Field(default=0, ge=0, description="Threads of ONNX Runtime; 0: all cores.")
     out: _Path = Field(
         default="edge-out", description="Folder of detections, verdicts, status and, unless set below, the spool."
     )
@@ -189,6 +197,8 @@ class Config(_Section):
             raise ValueError(f"suspects.after is {self.suspects.after}, more than tracker.lag {self.tracker.lag}")
         if self.tracker.confirm_hits > self.tracker.confirm_window:
             raise ValueError("tracker.confirm_hits is more than tracker.confirm_window")
+        if wrong := [key for key in self.require_signed_by if not is_public_key(key)]:
+            raise ValueError(f"require_signed_by: '{wrong[0]}' is no public key (64 hex digits)")
         return self
 
     @property
@@ -267,7 +277,7 @@ def parse_config(text: str, path: Path) -> Config:
 
 def check_config(config: Config, *, bundle: bool, source: bool, upload: bool) -> None:
     """Look at what a configuration names: the bundle loads, the recordings open and suit it, the URL can be used. Raises InputError."""
-    card = Bundle.load(config.bundle_path).card if bundle else None
+    card = Bundle.load(config.bundle_path, config.require_signed_by).card if bundle else None
     if source:
         camera = config.camera
         open_replay(

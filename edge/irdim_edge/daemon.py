@@ -47,7 +47,7 @@ def run(
 
     Raises InputError where the configuration, the bundle or a recording is wrong; what was found before that is written.
     """
-    bundle = Bundle.load(config.bundle_path)
+    bundle = Bundle.load(config.bundle_path, config.require_signed_by)
     camera = open_replay(
         config.camera.paths,
         rate=config.camera.rate,
@@ -86,13 +86,23 @@ class _Run:
     ) -> None:
         self.summary = Summary(config.device_name, config.camera.name)
         self._config, self._camera, self._show, self._reloading = config, camera, show, reloading
-        self._takeover = Takeover(config.bundle_path, bundle, precision=config.precision, threads=config.threads)
+        self._takeover = Takeover(
+            config.bundle_path,
+            bundle,
+            precision=config.precision,
+            threads=config.threads,
+            engine=config.engine,
+            trusted=config.require_signed_by,
+        )
         self._source: FrameSource | None = None
         self._source_digest: str | None = None
         self._seed = (
             config.suspects.sample_seed or os.urandom(16).hex()
         )  # drawn anew, or every start of a camera samples the same turns
-        self._use(bundle, Detector.from_bundle(bundle, precision=config.precision, threads=config.threads))
+        detector = Detector.from_bundle(
+            bundle, precision=config.precision, threads=config.threads, engine=config.engine
+        )
+        self._use(bundle, detector)
         destination, signer = config.destination if config.upload.url else None, config.signer
         self._spool = Spool(config.spool_path, config.spool_bounds)
         self.summary.recovered = vars(self._spool.recovered)

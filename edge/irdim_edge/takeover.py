@@ -3,7 +3,7 @@
 import logging
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +19,19 @@ logger = logging.getLogger("irdim_edge")
 class Takeover:
     """Watches the path of a bundle (best a symbolic link, so that it changes at once)."""
 
-    def __init__(self, path: Path, running: Bundle, *, precision: str, threads: int) -> None:
-        """running: the bundle that was loaded from the path."""
+    def __init__(
+        self,
+        path: Path,
+        running: Bundle,
+        *,
+        precision: str,
+        threads: int,
+        engine: str = "auto",
+        trusted: Sequence[str] = (),
+    ) -> None:
+        """running: the bundle that was loaded from the path; engine, trusted: as of Detector.from_bundle and Bundle.load."""
         self._path, self._precision, self._threads = path, precision, threads
+        self._engine, self._trusted = engine, trusted
         self._digest, self._seen = running.digest, _signature(path)
         self._loaded: tuple[Bundle, Detector] | None = None
         self._thread: threading.Thread | None = None
@@ -58,13 +68,15 @@ class Takeover:
 
     def _load(self, pixels: np.ndarray, fits: Callable[[Bundle], None], asked: bool) -> None:
         try:
-            bundle = Bundle.load(self._path.resolve())
+            bundle = Bundle.load(self._path.resolve(), self._trusted)
             if bundle.digest == self._digest:
                 if asked:
                     logger.info("bundle %s: unchanged", bundle.digest[:16])
                 return
             fits(bundle)
-            detector = Detector.from_bundle(bundle, precision=self._precision, threads=self._threads)
+            detector = Detector.from_bundle(
+                bundle, precision=self._precision, threads=self._threads, engine=self._engine
+            )
             _try(detector, pixels)
             self._loaded = bundle, detector
         except Exception as error:
