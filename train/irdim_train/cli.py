@@ -18,6 +18,7 @@ COMMANDS = {  # name on the command line: module
     "compare": "compare",
     "refine": "refine",
     "mine": "mine",
+    "iterate": "iterate",
     "devices": "devices",
     "ingest": "ingest",
     "review": "review",

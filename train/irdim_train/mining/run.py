@@ -20,9 +20,9 @@ from irdim_train.evaluate import detect_sequences
 from irdim_train.labelling.propose import Proposal
 from irdim_train.labelling.queueing import enqueue_proposals
 from irdim_train.mining.following import follow_detections
-from irdim_train.mining.known import NEAR, is_known, looked_for
+from irdim_train.mining.known import NEAR, is_known, is_unseen, looked_for
 
-FEWEST = 4  # detections of a track that labels a sequence
+FEWEST = 4  # reports of a track that labels a sequence
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def mine(
         result.known.subtract(v.kind for v in unknown)
         chosen = sorted((v for v in unknown if v.score >= options.least), key=lambda v: -v.score)
         queued = _enqueue(data, sequence, chosen[: options.most or None], facts)
-        if not labelled:
-            proposals = [_proposal(t) for t in followed.tracks if len(t.points) >= FEWEST]
+        if not labelled or any(is_unseen(boxes, sequence) for boxes in labels.values()):
+            proposals = [p for t in followed.tracks if (p := _proposal(t, labels))]
             best = sorted((p for p in proposals if p.score >= options.least), key=lambda p: -p.score)
             queued[TRACK] += enqueue_proposals(data, sequence, best, **facts)
         queued = +queued
@@ -120,19 +120,25 @@ def _is_labelled(labels: Mapping[int, ListOf[LabelledBox]]) -> bool:
     return any(b.label != IGNORE for boxes in labels.values() for b in boxes)
 
 
-def _proposal(track: Track) -> Proposal:
-    """A confirmed track as labels of the frames on which it was detected; the gaps are asked about one by one."""
-    points = list(track.points)
+def _proposal(track: Track, labels: Mapping[int, ListOf[LabelledBox]]) -> Proposal | None:
+    """A confirmed track as labels of the frames on which it was reported and is not labelled yet; None where they are few. The gaps, and where it was
+    too weak to be reported, are asked about one by one."""
+    points = [p for p in track.points if p.reported and not _is_at(p, labels.get(p.frame, []))]
+    if len(points) < FEWEST:
+        return None
     still = track.status == "still"
     label = INTERFERENCE if still else TARGET
     best = max(points, key=lambda p: p.score)
     span = points[-1].frame - points[0].frame + 1
     mean = float(np.mean([p.score for p in points]))
-    reported = sum(p.reported for p in points)
     what = "stands still" if still else f"moves {_speed(points):.1f} px a frame"
-    reason = f"seen on {len(points)} of {span} frames, reported on {reported}, {what}, mean score {mean:.2f}"
+    reason = f"reported on {len(points)} of {span} frames, {what}, mean score {mean:.2f}"
     boxes = {p.frame: Box(p.x, p.y, p.w, p.h, label) for p in points}
     return Proposal(boxes, best.frame, len(points), min(mean * len(points) / span, 1.0), reason)
+
+
+def _is_at(point: Point, boxes: ListOf[LabelledBox]) -> bool:
+    return any(b.label != IGNORE and np.hypot(b.x - point.x, b.y - point.y) <= NEAR for b in boxes)
 
 
 def _speed(points: list[Point]) -> float:

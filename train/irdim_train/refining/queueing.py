@@ -54,6 +54,7 @@ def enqueue_doubts(
                     "loss": round(d.loss, 3),
                     "excess": round(d.excess, 3),
                     "confidence": round(d.found, 4),
+                    "around": round(d.around, 3),
                     **facts,
                 },
             )

@@ -1,0 +1,105 @@
+"""irdim-train iterate."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+
+def command(
+    out: Annotated[Path, typer.Option(help="Folder of the loop. Run again to go on where it was.")] = Path("loop"),
+    data: Annotated[
+        Path | None, typer.Option(help="Data set, to begin a loop; its labels change with the decisions.")
+    ] = None,
+    iterations: Annotated[int, typer.Option(help="Turns after the first training.")] = 5,
+    budget: Annotated[int, typer.Option(help="Items to be decided each turn.")] = 100,
+    decide: Annotated[
+        str, typer.Option(help="ask (a person, in irdim-train review), or a rule: oracle, agree or loss.")
+    ] = "ask",
+    truth: Annotated[
+        Path | None, typer.Option(help="Of --decide oracle: a data set of the same frames, rightly labelled.")
+    ] = None,
+    choose: Annotated[
+        str, typer.Option(help="value (and variety) of items; or random whole frames, to compare.")
+    ] = "value",
+    pool: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Training sequences ('log-*') whose unlabelled frames nobody has looked at; those without any label always are."
+        ),
+    ] = None,
+    epochs: Annotated[float, typer.Option(help="Of the first training.")] = 10.0,
+    more_epochs: Annotated[float, typer.Option(help="Of each later one, which begins with the weights before.")] = 5.0,
+    folds: Annotated[int, typer.Option(help="Out-of-fold networks of each refinement; 0: none.")] = 0,
+    size: Annotated[int, typer.Option(help="Side of a patch, px.")] = 80,
+    frame_step: Annotated[int, typer.Option(help="Frames between neighbours of a stack.")] = 4,
+    register: Annotated[bool, typer.Option(help="Align older frames with the newest.")] = True,
+    backbone: Annotated[str, typer.Option(help="As of fit.")] = "darknet19",
+    width: Annotated[float, typer.Option(help="As of fit.")] = 0.5,
+    input: Annotated[str, typer.Option(help="As of fit.")] = "difference+frame",
+    snapshots: Annotated[int, typer.Option(help="As of fit.")] = 0,
+    seed: Annotated[int, typer.Option(help="Same seed, same weights (on a CPU).")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the state of the loop as JSON.")] = False,
+) -> None:
+    """Fit, evaluate, refine, mine, decide, and again: the paper's iterative training.
+
+    Training sequences without labels are what the loop draws on; until somebody has looked at a frame of theirs it counts for nothing. With
+    --decide ask it stops when items wait for you; decide them and run the same command again.
+
+    Example: irdim-train iterate --data data --out loop --iterations 5 --budget 100
+    """
+    from irdim_train.devices import choose_device
+    from irdim_train.iterating import LoopConfig, Waiting, iterate, open_loop
+    from irdim_train.iterating.report import HEADS, scored, table, write_loop_report
+
+    config = None
+    if data is not None:
+        config = LoopConfig(
+            data=str(data.resolve()),
+            iterations=iterations,
+            epochs=epochs,
+            more_epochs=more_epochs,
+            budget=budget,
+            decide=decide,
+            truth=str(truth.resolve()) if truth else None,
+            choose=choose,
+            pool=tuple(pool or ()),
+            size=size,
+            frame_step=frame_step,
+            register=register,
+            folds=folds,
+            fit={"backbone": backbone, "width": width, "input": input, "snapshots": snapshots, "seed": seed},
+        )
+    state = open_loop(out, config)
+    waiting = 0
+    try:
+        iterate(state, choose_device(device), tell=lambda text: print(text, file=sys.stderr, flush=True))
+    except Waiting as wait:
+        waiting = wait.items
+    except KeyboardInterrupt:
+        print(f"iterate: stopped; go on with irdim-train iterate --out {out}", file=sys.stderr)
+        raise
+    page = write_loop_report(state) if scored(state) else None
+    if as_json:
+        print(json.dumps({"loop": str(out), "waiting": waiting, "turns": [asdict(t) for t in state.turns]}))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    shown = Table(*HEADS)
+    for row in table(state):
+        shown.add_row(*map(str, row))
+    console.print(shown)
+    console.print(f"page: {page}", markup=False)
+    if waiting:
+        console.print(
+            f"{waiting} items wait for you; next: irdim-train review {state.config.data}, then irdim-train iterate --out {out}",
+            markup=False,
+        )
+    else:
+        last = state.run(scored(state)[-1].number)
+        console.print(f"done; next: irdim-export {last} --int8", markup=False)

@@ -1,0 +1,58 @@
+"""Recordings that nobody has looked at: covered, so that they count for nothing until somebody does."""
+
+from collections.abc import Sequence as ListOf
+from fnmatch import fnmatchcase
+
+import numpy as np
+
+from irdim.boxes import IGNORE, Box
+from irdim.dataset import Dataset, Sequence
+from irdim.fieldlog import SAMPLE
+from irdim_train.mining.known import is_unseen
+
+WHO, UNSEEN = "irdim-train iterate", "not looked at yet"
+
+
+def cover_pool(data: Dataset, patterns: ListOf[str]) -> list[str]:
+    """Cover the training sequences that hold no label, and of those that a pattern names the frames without one. Returns the names of all with a
+    covered frame."""
+    names = []
+    for sequence in data.sequences("train"):
+        labels = data.boxes(sequence)
+        named = any(fnmatchcase(sequence.name, p) for p in patterns)
+        if named or not any(b.label != IGNORE for boxes in labels.values() for b in boxes):
+            cover = Box(sequence.width / 2, sequence.height / 2, float(sequence.width), float(sequence.height), IGNORE)
+            with data.transaction():
+                for frame in range(sequence.length):
+                    if not labels.get(frame):
+                        data.add_box(sequence, frame, cover, who=WHO, why=UNSEEN)
+        if unseen_frames(data, sequence):
+            names.append(sequence.name)
+    return names
+
+
+def unseen_frames(data: Dataset, sequence: Sequence) -> list[int]:
+    """Frames that are covered."""
+    return [f for f, boxes in data.boxes(sequence).items() if is_unseen(boxes, sequence)]
+
+
+def queue_random_frames(data: Dataset, pool: ListOf[str], count: int, seed: int) -> list[int]:
+    """What a person would label without the loop: whole frames, drawn at random from those that nobody has looked at. Returns the items' ids."""
+    moments = [(name, f) for name in pool for f in unseen_frames(data, data.sequence(name))]
+    picks = np.random.default_rng(seed).permutation(len(moments))[:count]
+    keys = set()
+    for name, frame in (moments[i] for i in picks.tolist()):
+        s = data.sequence(name)
+        keys.add(key := f"{SAMPLE}:{name}:{frame}")
+        box = Box(s.width / 2, s.height / 2, float(s.width), float(s.height), IGNORE)
+        data.enqueue(
+            key=key,
+            kind=SAMPLE,
+            sequence_id=s.id,
+            frame=frame,
+            box=box,
+            score=0.0,
+            reason="drawn at random",
+            provenance={"by": "iterate", "detections": []},
+        )
+    return [i.id for i in data.queue_items("open") if i.key in keys]
