@@ -41,8 +41,8 @@ def small_run(small_patches: Path) -> Path:
 @pytest.fixture(scope="session")
 def small_bundle(small_run: Path) -> Path:
     """small_run, exported to INT8."""
-    from irdim_export.export import export
+    from irdim_export.export import ExportOptions, export
 
     out = small_run.parent / "bundle"
-    export(small_run, out, count=64)
+    export(small_run, out, ExportOptions(calibration=64))
     return out

@@ -10,7 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from irdim.command_line import run_command
+from irdim.engines.building import open_built
+from irdim.engines.choice import engine_graph
+from irdim.engines.tensorrt import Gpu
+from irdim.engines.tensorrt_api import load_tensorrt
 from irdim.errors import InputError
+from irdim.signing import Signer
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -30,10 +35,25 @@ def export(
             help="How activation ranges are read: minmax, percentile, entropy or mse; auto keeps the best on the validation frames."
         ),
     ] = "auto",
-    patches: Annotated[int, typer.Option(help="Calibration patches.")] = 512,
+    calibration: Annotated[
+        int | None, typer.Option(help="Calibration patches; 512 by default, and fewer than 500 only where you say so.")
+    ] = None,
     score_on: Annotated[
         str | None, typer.Option(help="Split on which FP32 and INT8 are scored; test by default.")
     ] = None,
+    sensitive: Annotated[
+        bool, typer.Option("--sensitive/--all-int8", help="Leave layers in FP32 that lose much in INT8, where it pays.")
+    ] = True,
+    whole: Annotated[
+        bool,
+        typer.Option("--whole", help="Also write model.whole.onnx: frames and noise scales in, for other runtimes."),
+    ] = False,
+    sign: Annotated[
+        Path | None, typer.Option(help="Private key that signs the bundle (irdim-edge keygen makes one).")
+    ] = None,
+    engine: Annotated[
+        bool, typer.Option("--engine", help="Also build the TensorRT engine for this machine's GPU, and check it.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Make a bundle for the edge from a run: FP32 and INT8 ONNX, digests, thresholds, scores.
@@ -43,6 +63,11 @@ def export(
     if not int8:
         raise InputError("say --int8: a bundle holds an INT8 graph (and the FP32 one beside it)")
     run = run or _newest_run()
+    signer = Signer.load(sign) if sign else None
+    if engine:  # before the work
+        load_tensorrt()
+        Gpu()
+    from irdim_export.export import ExportOptions
     from irdim_export.export import export as make
 
     def show(stage: str) -> None:
@@ -50,9 +75,15 @@ def export(
             print(f"export: {stage}", file=sys.stderr, flush=True)
 
     out = out or Path("bundles") / run.resolve().name
-    bundle = make(run, out, ranges=ranges, count=patches, split=score_on, progress=show)
+    options = ExportOptions(ranges, calibration, score_on, whole, sensitive, signer)
+    bundle = make(run, out, options, progress=show)
+    built = None
+    if engine:
+        show("building the TensorRT engine")
+        built = open_built(engine_graph(bundle, "int8"))
     if as_json:
-        print(json.dumps({"bundle": str(out), "digest": bundle.digest, **bundle.description}))
+        path = str(built.path) if built else None
+        print(json.dumps({"bundle": str(out), "digest": bundle.digest, "engine": path, **bundle.description}))
         return
     console = Console(highlight=False)
     table = Table("graph", "F1", "precision", "recall", "false alarms/frame", "ms/frame", "MB")
@@ -63,15 +94,24 @@ def export(
         table.add_row(name, *values, f"{bundle.scores['milliseconds'][name]:.1f}", size)
     console.print(table)
     score, scores = bundle.scores["int8"], bundle.scores
+    chosen = bundle.description["calibration"]
     console.print(
         f"{score['frames']} frames ({scores['split']}), {score['protocol']}, threshold {score['threshold']:.3f}; "
-        f"{scores['changed']} of {scores['reported']} detections differ by more than 1 px or the threshold; "
-        f"ranges: {bundle.description['calibration']['ranges']}"
+        f"{scores['changed']} of {scores['reported']} detections differ by more than 1 px or the threshold"
     )
+    kinds = ", ".join(f"{n} {kind}" for kind, n in chosen["kinds"].items())
+    console.print(f"{chosen['ranges']} ranges from {chosen['patches']} calibration patches ({kinds})")
+    if "tried" in chosen:
+        tried = chosen["tried"]
+        console.print(f"chosen on {tried['frames']} {tried['split']} frames of {tried['sequences']} sequences")
+    if chosen.get("higher_precision"):
+        console.print(f"left in FP32, since it pays: {', '.join(chosen['higher_precision'])}")
     if scores["milliseconds"]["int8"] > scores["milliseconds"]["fp32"]:
         console.print(
             "INT8 is slower than FP32 on this machine's CPU: there, set precision = \"fp32\" in the edge's configuration"
         )
+    if built:
+        console.print(f"{built.path}: {built.engine.name}; agrees with ONNX Runtime: {built.agreement}")
     console.print(f"what changed, in pictures: {out / 'parity.html'}")
     console.print(f"bundle {out} ({bundle.digest[:12]}); next: irdim-edge config --bundle {out}")
 

@@ -18,6 +18,7 @@ from irdim.metrics import CentreDistance, paired_difference
 from irdim.sources import Frame
 
 SAME = 1.0  # px; detections of two engines nearer than this are one
+LEAST_STRETCH = 20  # frames
 EXAMPLES = 12  # changed detections that are kept for the report
 
 
@@ -72,8 +73,11 @@ def score_side_by_side(
     data: Dataset,
     split: str,
     progress: Callable[[Sequence], None] = lambda sequence: None,
+    most_frames: int | None = None,
 ) -> SideBySide:
     """Every engine on every whole frame of a split, each input made once. Compared are the first and the last engine, at the card's report threshold.
+
+    most_frames: about how many frames are enough; then each sequence, or every n-th, gives a stretch from its middle.
 
     Raises InputError where the split is empty.
     """
@@ -81,15 +85,31 @@ def score_side_by_side(
     if not sequences:
         raise InputError(f"{data.path}: no sequences in split '{split}'")
     result = SideBySide(split, {name: CentreDistance() for name in engines}, seconds={name: [] for name in engines})
-    for sequence in sequences:
-        _score_sequence(card, engines, data, sequence, result)
+    for sequence, stretch in stretches(sequences, card.input.history, most_frames):
+        _score_sequence(card, engines, data, sequence, stretch, result)
         progress(sequence)
     result.examples = sorted(result.examples, key=lambda c: -c.detection.score)[:EXAMPLES]
     return result
 
 
+def stretches(sequences: list[Sequence], history: int, most_frames: int | None = None) -> list[tuple[Sequence, range]]:
+    """Which frames of which sequences: all, or about most_frames of them, in stretches of at least LEAST_STRETCH frames beyond the history."""
+    total = sum(s.length for s in sequences)
+    if most_frames is None or total <= most_frames:
+        return [(s, range(s.length)) for s in sequences]
+    length = max(most_frames // len(sequences), history + LEAST_STRETCH)
+    few = sequences[:: max(-(-length * len(sequences) // most_frames), 1)]
+    begins = [max((s.length - length) // 2, 0) for s in few]
+    return [(s, range(b, min(b + length, s.length))) for s, b in zip(few, begins, strict=True)]
+
+
 def _score_sequence(
-    card: ModelCard, engines: Mapping[str, Engine], data: Dataset, sequence: Sequence, result: SideBySide
+    card: ModelCard,
+    engines: Mapping[str, Engine],
+    data: Dataset,
+    sequence: Sequence,
+    stretch: range,
+    result: SideBySide,
 ) -> None:
     step = InputStep(dataclasses.replace(card, interval=sequence.interval))
     timed = {name: _Timed(engine, result.seconds[name]) for name, engine in engines.items()}
@@ -97,7 +117,7 @@ def _score_sequence(
     own = result.sequences[sequence.name] = {name: CentreDistance() for name in engines}
     frames, times, labels = data.frames(sequence), data.times(sequence), data.boxes(sequence)
     first, last = next(iter(engines)), list(engines)[-1]
-    for index in range(sequence.length):
+    for index in stretch:
         prepared = step.push(Frame(index, float(times[index]), frames[index]))
         if not isinstance(prepared, Prepared):
             for detector in detectors.values():

@@ -36,7 +36,8 @@ def write_parity_report(
         f"{parity.changed} of {parity.reported} reported detections are in one of {engines[0]} and {engines[-1]} only (more than 1 px apart, or on the "
         f"other side of the threshold). Scores of the {drift['detections']} others moved by {drift['mean']:.4f} on average, {drift['largest']:.3f} at most.",
         f"F1 of {engines[-1]} less that of {engines[0]}: {_difference(scores['difference'])}.",
-        f"Ranges: {calibration['ranges']}, from {calibration['patches']} calibration patches. Opset {bundle.description['opset']}. "
+        f"Ranges: {calibration['ranges']}, from {calibration['patches']} calibration patches "
+        f"({', '.join(f'{n} {kind}' for kind, n in calibration['kinds'].items())}; digest {calibration['digest'][:12]}). Opset {bundle.description['opset']}. "
         f"{100 * int8_share(layers):.1f} % of the multiply-adds at {size[1]}x{size[0]} are INT8.",
     ]
     sizes = [[n, f"{bundle.graph(n).stat().st_size / 1e6:.2f} MB"] for n in ("fp32", "int8")]
@@ -51,8 +52,18 @@ def write_parity_report(
     ]
     if tried := calibration.get("tried"):
         rows = [[method, score] for method, score in tried["f1"].items()]
-        words = [f"F1 on the {tried['split']} frames at the report threshold; the best was taken."]
+        words = [
+            f"F1 on {tried['frames']} {tried['split']} frames of {tried['sequences']} sequences at the report threshold; the best was taken."
+        ]
         sections.insert(1, Section("Ways to read the ranges", words, [Table(["ranges", "F1"], rows)]))
+    if found := calibration.get("sensitive"):
+        left = ", ".join(calibration["higher_precision"]) or "none: it did not pay"
+        words = [
+            f"By how much the output's error falls when one convolution is FP32; F1 on {found['frames']} {found['split']} frames with the first ones in FP32 "
+            f"({', '.join(f'{name}: {f1:.4f}' for name, f1 in found['f1'].items())}). Left in FP32: {left}."
+        ]
+        rows = [[name, f"{gain:.2f} dB"] for name, gain in found["decibels"].items()]
+        sections.append(Section("Sensitive layers", words, [Table(["convolution", "gain"], rows)]))
     card = bundle.card
     write_report(path, "FP32 against INT8", f"{card.backbone}, width {card.width:g}, input {card.input.kind}", sections)
 

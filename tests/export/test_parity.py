@@ -6,7 +6,7 @@ from irdim.boxes import Detection
 from irdim.bundle import Bundle
 from irdim.errors import InputError
 from irdim.metrics import CentreDistance
-from irdim_export.export import export
+from irdim_export.export import ExportOptions, export
 from irdim_export.layers import Layer, convolutions, int8_share
 from irdim_export.parity import SideBySide, _compare
 from irdim_export.quantise import METHODS
@@ -75,5 +75,5 @@ def test_layers_cost_what_the_network_costs(small_bundle):
 )
 def test_options_are_checked_before_the_work(small_run, tmp_path, options, message):
     with pytest.raises(InputError, match=message):
-        export(small_run, tmp_path / "bundle", count=64, **options)
+        export(small_run, tmp_path / "bundle", ExportOptions(calibration=64, **options))
     assert not (tmp_path / "bundle").exists()

@@ -1,0 +1,89 @@
+"""The settings of an INT8 graph, chosen on validation frames: how ranges are read, and which layers stay in FP32."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from irdim.bundle import GRAPHS, ModelCard
+from irdim.dataset import Dataset
+from irdim.engines import open_engine
+from irdim_calibration.select import CalibrationSet
+from irdim_export.parity import score_side_by_side
+from irdim_export.quantise import METHODS, quantise
+from irdim_export.sensitive import leave_in_fp32, most_sensitive
+
+AUTO = "auto"
+MOST_FRAMES = 800  # validation frames on which settings are compared
+PAYS = 0.002  # F1 by which a layer in FP32 must better the graph
+LEFT = (1, 3)  # how many of the most sensitive layers are tried in FP32
+
+
+def quantise_best(
+    card: ModelCard,
+    folder: Path,
+    calibration: CalibrationSet,
+    data: Dataset,
+    ranges: str,
+    *,
+    sensitive: bool,
+    progress: Callable[[str], None],
+) -> dict[str, Any]:
+    """Write the INT8 graph beside the FP32 one. ranges: a method, or 'auto'. Returns the choice and the scores it rests on, for bundle.json."""
+    fp32, int8 = folder / GRAPHS["fp32"], folder / GRAPHS["int8"]
+    split = "val" if data.sequences("val") else "train"
+    methods = tuple(METHODS) if ranges == AUTO else (ranges,)
+    graphs = {method: folder / f"{method}.onnx" for method in methods}
+    for method, graph in graphs.items():
+        progress(f"calibrating on {len(calibration.inputs)} patches, {method} ranges")
+        quantise(fp32, graph, calibration, method)
+    chosen: dict[str, Any] = {"ranges": ranges}
+    if ranges == AUTO:
+        progress(f"comparing {', '.join(methods)} ranges on at most {MOST_FRAMES} {split} frames")
+        f1, counted = _f1(card, graphs, data, split)
+        best = max(methods, key=lambda method: f1[method])
+        chosen = {"ranges": best, "tried": {"split": split, **counted, "f1": f1}}
+    shutil.move(graphs.pop(chosen["ranges"]), int8)
+    for graph in graphs.values():
+        graph.unlink()
+    if sensitive:
+        chosen |= _leave_sensitive(card, folder, calibration, data, split, progress)
+    return chosen
+
+
+def _leave_sensitive(
+    card: ModelCard,
+    folder: Path,
+    calibration: CalibrationSet,
+    data: Dataset,
+    split: str,
+    progress: Callable[[str], None],
+) -> dict[str, Any]:
+    """Try the graph with its most sensitive layers in FP32, and keep that where it pays."""
+    fp32, int8 = folder / GRAPHS["fp32"], folder / GRAPHS["int8"]
+    progress("looking for sensitive layers")
+    ranked = most_sensitive(fp32, int8, calibration.inputs)
+    graphs = {"int8": int8}
+    for count in LEFT:
+        graphs[str(count)] = folder / f"left-{count}.onnx"
+        leave_in_fp32(fp32, int8, graphs[str(count)], [name for name, _ in ranked[:count]])
+    progress(f"comparing {' and '.join(map(str, LEFT))} of them in FP32 on at most {MOST_FRAMES} {split} frames")
+    f1, counted = _f1(card, graphs, data, split)
+    best = next((c for c in LEFT if f1[str(c)] - f1["int8"] >= PAYS), None)
+    if best is not None:
+        shutil.move(graphs.pop(str(best)), int8)
+    for count in LEFT:
+        graphs.get(str(count), int8.with_name("-")).unlink(missing_ok=True)
+    left = [name for name, _ in ranked[: best or 0]]
+    gains = {name: round(gain, 2) for name, gain in ranked[: max(LEFT)]}
+    return {"higher_precision": left, "sensitive": {"split": split, **counted, "decibels": gains, "f1": f1}}
+
+
+def _f1(card: ModelCard, graphs: dict[str, Path], data: Dataset, split: str) -> tuple[dict[str, float], dict[str, int]]:
+    """F1 of each graph at the report threshold, and on how many frames."""
+    engines = {name: open_engine(graph) for name, graph in graphs.items()}
+    found = score_side_by_side(card, engines, data, split, most_frames=MOST_FRAMES)
+    scores = {name: metric.at(card.thresholds.report) for name, metric in found.metrics.items()}
+    frames = next(iter(scores.values())).frames
+    counted = {"frames": frames, "sequences": len(found.sequences)}
+    return {name: round(score.f1, 6) for name, score in scores.items()}, counted
