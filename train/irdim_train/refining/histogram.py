@@ -32,7 +32,8 @@ def _draw(axes: Any, losses: Mapping[str, np.ndarray]) -> None:
         mean = f"{values.mean():.3f}" if values.size else "-"
         kind = "stepfilled" if filled else "step"
         axes.hist(values, bins, histtype=kind, color=colour, linewidth=1.6, label=f"{name}: mean {mean}, {values.size}")
-    axes.set_yscale("log")
+    if any(v.size for v in losses.values()):
+        axes.set_yscale("log")
     axes.set_xlabel("loss of a label, nats")
     axes.set_ylabel("labels")
     axes.legend(frameon=False)
