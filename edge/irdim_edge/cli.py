@@ -102,11 +102,7 @@ def run(config: ConfigFile, as_json: AsJson = False) -> None:
             nonlocal shown_at
             if shown and time.monotonic() - shown_at >= 0.25:
                 shown_at = time.monotonic()
-                rate = s.frames / max(s.seconds, 1e-9) if s.seconds >= 1 else 0
-                line.update(
-                    f"{s.source}  {s.frames} frames ({rate:.0f}/s)  {s.detections} detections  {s.tracks} tracks  "
-                    f"{sum(s.suspects.values())} suspects  {s.waiting} waiting  {s.uploaded} uploaded"
-                )
+                line.update(s.line)
 
         summary = daemon.run(settings, stopping, show, reloading)
     if as_json:

@@ -26,6 +26,7 @@ from irdim_edge.policy import DAY, MERGED, OVER_BUDGET, Budget, Merger
 from irdim_edge.spool import Spool
 from irdim_edge.status import Summary, only_run
 from irdim_edge.suspects import Cutter, verdict_json
+from irdim_edge.systemd import Notifier
 from irdim_edge.takeover import Takeover
 from irdim_edge.tallying import Tallies
 from irdim_edge.upload import Uploader
@@ -56,7 +57,9 @@ def run(
         step=config.camera.step,
     )
     with only_run(config.out_path):
-        running = _Run(config, camera, bundle, show, reloading or threading.Event())
+        notifier = Notifier()
+        running = _Run(config, camera, bundle, show, reloading or threading.Event(), notifier)
+        notifier.ready()
         try:
             for source in camera.sources:
                 running.begin(source)
@@ -83,9 +86,11 @@ class _Run:
         bundle: Bundle,
         show: Callable[[Summary], None],
         reloading: threading.Event,
+        notifier: Notifier,
     ) -> None:
         self.summary = Summary(config.device_name, config.camera.name)
         self._config, self._camera, self._show, self._reloading = config, camera, show, reloading
+        self._notifier = notifier
         self._takeover = Takeover(
             config.bundle_path,
             bundle,
@@ -154,6 +159,7 @@ class _Run:
         self._show(self.summary)
         if time.monotonic() - self._saved >= EVERY:
             self._save()
+            self._notifier.alive(self.summary.line)
             self._tallies.keep()
             self._takeover.look(frame.pixels, self._suits, asked=self._reloading.is_set())
             self._reloading.clear()
@@ -171,6 +177,7 @@ class _Run:
 
     def finish(self, state: str, stopping: threading.Event | None) -> None:
         """Close everything. The uploader tries once more, unless the run was stopped or failed (stopping: None)."""
+        self._notifier.stopping()
         self._tallies.close()
         self._writer.close()
         if self._uploader and state == "finished" and stopping is not None:

@@ -56,6 +56,14 @@ class Summary:
     def to_json(self) -> dict[str, Any]:
         return {"v": 1, **vars(self), "frames_per_second": round(self.frames_per_second, 2)}
 
+    @property
+    def line(self) -> str:
+        """In one line, for a terminal or systemctl."""
+        return (
+            f"{self.source}  {self.frames} frames ({self.frames_per_second:.0f}/s)  {self.detections} detections  {self.tracks} tracks  "
+            f"{sum(self.suspects.values())} suspects  {self.waiting} waiting  {self.uploaded} uploaded"
+        )
+
     def rows(self) -> list[tuple[str, str]]:
         """Name and value of each line that a person reads."""
         return [

@@ -1,0 +1,50 @@
+"""The daemon under systemd: what it says on the socket, and the unit that ships."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+from test_daemon import EDGE, config, record
+
+from irdim_edge.systemd import Notifier
+
+UNIT = Path(__file__).resolve().parents[2] / "deploy" / "irdim-edge@.service"
+
+
+def test_it_says_when_it_is_ready_alive_and_stopping(small_bundle, tmp_path):
+    record(tmp_path / "clip.npy", length=400)
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(path))
+        systemd.settimeout(60)
+        command = [*EDGE, "run", str(config(tmp_path, small_bundle, **{"camera.rate": 50}))]
+        running = subprocess.Popen(command, env={**os.environ, "NOTIFY_SOCKET": str(path)}, stdout=subprocess.DEVNULL)
+        assert systemd.recv(4096) == b"READY=1"
+        alive = systemd.recv(4096).decode().splitlines()
+        assert alive[0] == "WATCHDOG=1"
+        assert alive[1].startswith("STATUS=clip  ")
+        running.send_signal(signal.SIGTERM)
+        while (said := systemd.recv(4096)) != b"STOPPING=1":
+            assert said.startswith(b"WATCHDOG=1\n")
+        assert running.wait(20) == 0
+
+
+def test_without_systemd_it_says_nothing(monkeypatch):
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    Notifier().alive("fine")
+    monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere/at/all")
+    Notifier().ready()  # whoever listened has gone
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path):
+    """ExecStart is where the image has it; here something else stands in for it."""
+    unit = tmp_path / "irdim-edge@west.service"
+    unit.write_text(UNIT.read_text().replace("/opt/irdim/bin/irdim-edge", "/bin/true"))
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True)
+    assert "irdim" not in done.stderr, done.stderr
+    assert done.returncode == 0
