@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -266,6 +267,9 @@ def test_a_data_set_of_version_2_keeps_its_decisions_and_takes_the_new_one(tmp_p
         data.decide(1, "accept", who="anna", why="seen")
     connection = sqlite3.connect(tmp_path / "data" / schema.FILE)
     old = [s for s in schema._statements(schema._FIRST) if "reviews" in s]
+    connection.executescript(
+        "DROP TABLE undone; DROP INDEX queue_by_score; DROP INDEX queue_of_kind; DROP INDEX queue_of_sequence;"
+    )
     connection.executescript("DROP TABLE reviews;" + "".join(old).replace("CREATE TRIGGER boxes", "-- "))
     connection.execute("INSERT INTO reviews VALUES (1, 1, 'accept', 1, 0, 'anna', 'seen', '2026-01-01T00:00:00+00:00')")
     connection.execute("PRAGMA user_version = 2")
@@ -278,3 +282,65 @@ def test_a_data_set_of_version_2_keeps_its_decisions_and_takes_the_new_one(tmp_p
     connection = sqlite3.connect(tmp_path / "data" / schema.FILE)
     with pytest.raises(sqlite3.IntegrityError, match="never deleted"):
         connection.execute("DELETE FROM reviews")
+
+
+@pytest.mark.parametrize("kind", ["labelled-background", "misplaced", "missed", "track", "sample"])
+def test_an_undone_decision_puts_the_boxes_back_and_the_item_can_be_decided_again(
+    data: Dataset, sequence: Sequence, kind: str
+) -> None:
+    [label] = data.boxes(sequence)[4]
+    questioned = kind in ("labelled-background", "misplaced")
+    points = {"points": [[0, 5, 5, 3, 3], [1, 6, 5, 3, 3]]}
+    item = propose(
+        data, kind=kind, frame=4 if questioned else 0, box_id=label.id if questioned else None, provenance=points
+    )
+    before = {f: [(b.x, b.y, b.w, b.h, b.label) for b in boxes] for f, boxes in data.boxes(sequence).items()}
+    review = data.decide(item, "accept", who="ann", why="review", more={2: [BOX]})
+    after = {f: [(b.x, b.y, b.w, b.h, b.label) for b in boxes] for f, boxes in data.boxes(sequence).items()}
+    assert after != before
+    assert data.undo(review, who="ann", why="slip") == item
+    assert {f: [(b.x, b.y, b.w, b.h, b.label) for b in boxes] for f, boxes in data.boxes(sequence).items()} == before
+    assert [i.id for i in data.queue_items("open")] == [item]
+    with pytest.raises(InputError, match="undone already by ann"):
+        data.undo(review, who="ben", why="slip")
+    data.decide(item, "accept", who="ben", why="review", more={2: [BOX]})
+    assert {f: [(b.x, b.y, b.w, b.h, b.label) for b in boxes] for f, boxes in data.boxes(sequence).items()} == after
+
+
+def test_a_decision_whose_box_somebody_has_changed_since_is_not_undone(data: Dataset, sequence: Sequence) -> None:
+    review = data.decide(propose(data), "accept", who="ann", why="review")
+    [box] = data.boxes(sequence)[0]
+    data.supersede(box.id, Box(6, 6, 3, 3), who="ben", why="better")
+    with pytest.raises(InputError, match="ben has changed its box since"):
+        data.undo(review, who="ann", why="slip")
+    assert data.queue_items("open") == []
+
+
+def test_pages_go_through_the_open_items_once_each(data: Dataset) -> None:
+    ids = [propose(data, f"k{n}", score=0.5 + n % 3 / 10, frame=n % 5) for n in range(11)]
+    data.decide(ids[5], "accept", who="ann", why="review")
+    for order in ("score", "sequence"):
+        seen: list[int] = []
+        while page := data.queue_page(order=order, after=seen[-1] if seen else None, most=3):
+            seen += [i.id for i in page]
+        assert sorted(seen) == sorted(set(ids) - {ids[5]})
+    assert data.queue_progress() == {"kinds": {"missed": {"all": 11, "decided": 1}}, "sequences": ["a"]}
+
+
+def test_a_queue_of_200_000_items_is_turned_over_in_under_a_second(data: Dataset) -> None:
+    connection = data._store.connection
+    with data.transaction():
+        connection.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000) INSERT INTO queue "
+            "SELECT i, 'k' || i, 'missed', 1, i % 5, 5, 5, 3, 3, 'target', (i * 7919 % 1000) / 1000.0, '', NULL, '{}', '' FROM n"
+        )
+        connection.execute(
+            "INSERT INTO reviews (item, decision, iteration, who, why, at) SELECT id, 'accept', 0, 'a', '', '' "
+            "FROM queue ORDER BY score DESC, id LIMIT 100000"
+        )
+    began = time.monotonic()
+    for order, kind in (("score", None), ("score", "missed"), ("sequence", None)):
+        [item, *_] = data.queue_page(order=order, kind=kind)
+        data.decide(item.id, "accept", who="ann", why="review")
+    assert data.queue_progress()["kinds"]["missed"]["decided"] == 100_003
+    assert time.monotonic() - began < 1.0

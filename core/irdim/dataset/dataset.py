@@ -15,6 +15,7 @@ from irdim.dataset import boxes as _boxes
 from irdim.dataset import devices as _devices
 from irdim.dataset import logs as _logs
 from irdim.dataset import queue as _queue
+from irdim.dataset import queue_pages as _queue_pages
 from irdim.dataset import schema
 from irdim.dataset import sequences as _sequences
 from irdim.dataset.records import Device, LabelledBox, LogRecord, QueueItem, Refused, Sequence
@@ -180,8 +181,42 @@ class Dataset:
         """Queue items, best score first: all, the 'open' or the 'decided'."""
         return _queue.items(self._store, state)
 
-    def decide(self, item_id: int, decision: str, *, who: str, why: str, box: Box | None = None) -> None:
-        """Record a decision and what follows from it for the boxes, in one transaction.
+    def queue_page(
+        self,
+        *,
+        kind: str | None = None,
+        sequence: str | None = None,
+        order: str = "score",
+        after: int | None = None,
+        most: int = 50,
+    ) -> list[QueueItem]:
+        """The next open items after item `after`, or the first: order 'score' (best first) or 'sequence' (then frame)."""
+        return _queue_pages.page(self._store, kind=kind, sequence=sequence, order=order, after=after, most=most)
+
+    def queue_progress(self) -> dict[str, Any]:
+        """`kinds`: how many items of each, 'all' and 'decided'; `sequences`: names of those that have items."""
+        return _queue_pages.progress(self._store)
+
+    def queue_item(self, item_id: int) -> tuple[QueueItem, str | None, str | None]:
+        """A queue item, who decided it and when. InputError where there is none."""
+        return _queue.find(self._store, item_id)
+
+    def undo(self, review: int, *, who: str, why: str) -> int:
+        """Put back what decision `review` did to the boxes, by rows that supersede its own; its item is open again. Returns the
+        item's id. InputError where it was undone already, or somebody has changed its boxes since."""
+        return _queue.undo(self._store, review, who=who, why=why)
+
+    def decide(
+        self,
+        item_id: int,
+        decision: str,
+        *,
+        who: str,
+        why: str,
+        box: Box | None = None,
+        more: Mapping[int, ListOf[Box]] | None = None,
+    ) -> int:
+        """Record a decision and what follows from it for the boxes, in one transaction; returns its id, for `undo`.
 
         'accept' confirms the proposal: a 'missed' becomes a target, a 'false_alarm' an interference, any other kind the
         proposed box; of a 'labelled-background' it takes the label away. 'reject' denies it: a 'false_alarm' was a target
@@ -189,10 +224,11 @@ class Dataset:
         what is there, 'background' that nothing is: no box is left, and what covered the frame goes. 'skip' leaves the item
         open. `box` corrects the proposed place and size. Where the item puts a box in question, that box is superseded. A
         'track' adds all of its boxes. 'accept' of a 'sample' (a whole frame) says that the boxes on it are complete, none
-        included: what covers the frame as not looked at goes; 'target' and 'interference' say so and add `box`. Raises
-        InputError where the item is not there or was decided.
+        included: what covers the frame as not looked at goes; 'target' and 'interference' say so and add `box`. `more`: boxes
+        that were marked besides, by frame; what covered those frames goes, too. Raises InputError where the item is not there,
+        and AlreadyDecided (`irdim.dataset.queue`) where it was decided.
         """
-        _queue.decide(self._store, item_id, decision, who=who, why=why, box=box)
+        return _queue.decide(self._store, item_id, decision, who=who, why=why, box=box, more=more)
 
     # devices, field logs
 

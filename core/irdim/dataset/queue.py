@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
+from collections.abc import Sequence as ListOf
 
 from irdim.boxes import IGNORE, INTERFERENCE, LABELS, TARGET, Box
 from irdim.dataset import boxes, schema, sequences
@@ -11,10 +13,16 @@ from irdim.errors import InputError
 from irdim.fieldlog.records import LOW_CONFIDENCE, SAMPLE
 from irdim.tracks.records import MISSED
 
-_ITEMS = """
+
+class AlreadyDecided(InputError):
+    """Somebody was faster."""
+
+
+ITEMS = """
 SELECT q.id, q.key, q.kind, q.sequence, q.frame, q.x, q.y, q.w, q.h, q.label, q.score, q.reason, q.box, q.provenance,
   r.decision, r.who, r.at
 FROM queue q LEFT JOIN reviews r ON r.item = q.id AND r.decision <> 'skip'
+  AND NOT EXISTS (SELECT 1 FROM undone u WHERE u.review = r.id)
 """
 _STATES = {None: "", "open": "WHERE r.id IS NULL", "decided": "WHERE r.id IS NOT NULL"}
 
@@ -50,19 +58,36 @@ def enqueue(store: Store, item: QueueItem) -> bool:
 def items(store: Store, state: str | None = None) -> list[QueueItem]:
     if state not in _STATES:
         raise InputError(f"queue state '{state}': choose 'open' or 'decided'")
-    return [_item(row) for row in store.rows(f"{_ITEMS} {_STATES[state]} ORDER BY q.score DESC, q.id")]
+    return [item_of(row) for row in store.rows(f"{ITEMS} {_STATES[state]} ORDER BY q.score DESC, q.id")]
 
 
-def decide(store: Store, item_id: int, decision: str, *, who: str, why: str, box: Box | None = None) -> None:
+def find(store: Store, item_id: int) -> tuple[QueueItem, str | None, str | None]:
+    """A queue item, and who decided it when."""
+    found = store.rows(f"{ITEMS} WHERE q.id = ?", (item_id,))
+    if not found:
+        raise InputError(f"{store.folder}: no queue item {item_id}; irdim-train review lists them")
+    return item_of(found[0]), found[0][-2], found[0][-1]
+
+
+def decide(
+    store: Store,
+    item_id: int,
+    decision: str,
+    *,
+    who: str,
+    why: str,
+    box: Box | None = None,
+    more: Mapping[int, ListOf[Box]] | None = None,
+) -> int:
     if decision not in DECISIONS:
         raise InputError(f"decision '{decision}': choose one of {', '.join(DECISIONS)}")
     with store.transaction():
-        found = store.rows(f"{_ITEMS} WHERE q.id = ?", (item_id,))
-        if not found:
-            raise InputError(f"{store.folder}: no queue item {item_id}; irdim-train review lists them")
-        item, (reviewer, at) = _item(found[0]), found[0][-2:]
+        item, reviewer, at = find(store, item_id)
         if item.decision:
-            raise InputError(f"queue item {item_id} was decided already: '{item.decision}' by {reviewer}, {at}")
+            raise AlreadyDecided(f"queue item {item_id} was decided already: '{item.decision}' by {reviewer}, {at}")
+        if decision != "skip":
+            item = dataclasses.replace(item, box_id=_as_it_was(store, item.box_id))
+        after_box = _last_box(store)
         iteration = boxes.current(store, None)
         row, of = None, sequence_of(store, item.sequence_id)
         if item.kind == SAMPLE:
@@ -94,9 +119,45 @@ def decide(store: Store, item_id: int, decision: str, *, who: str, why: str, box
                 row = boxes.supersede(store, item.box_id, place, who=who, why=why, iteration=iteration)
             else:
                 row = boxes.add(store, of, item.frame, place, who=who, why=why, iteration=iteration)
-        store.insert(
-            "reviews", item=item_id, decision=decision, box=row, iteration=iteration, who=who, why=why, at=schema.now()
+        if more and decision != "skip":
+            _add_more(store, of, more, who=who, why=why, iteration=iteration)
+        return store.insert(
+            "reviews",
+            **{"item": item_id, "decision": decision, "box": row, "iteration": iteration},
+            **{"who": who, "why": why, "at": schema.now(), "after_box": after_box, "last_box": _last_box(store)},
         )
+
+
+def undo(store: Store, review: int, *, who: str, why: str) -> int:
+    with store.transaction():
+        found = store.rows(
+            "SELECT item, decision, after_box, last_box, (SELECT u.who || ', ' || u.at FROM undone u WHERE u.review = r.id) "
+            "FROM reviews r WHERE id = ?",
+            (review,),
+        )
+        if not found:
+            raise InputError(f"{store.folder}: no decision {review} in this data set")
+        item_id, decision, after_box, last_box, undone = found[0]
+        if undone:
+            raise InputError(f"decision {review} was undone already by {undone}")
+        if after_box is None:
+            raise InputError(
+                f"decision {review} ('{decision}') is of an older irdim, and its boxes are not known; correct them"
+            )
+        written = "SELECT id, sequence, frame, label, supersedes FROM boxes WHERE id > ? AND id <= ? ORDER BY id DESC"
+        for row, sequence, frame, label, before in store.rows(written, (after_box, last_box)):
+            if taken := store.rows("SELECT who, at FROM boxes WHERE supersedes = ?", (row,)):
+                raise InputError(
+                    f"decision {review} cannot be undone: {taken[0][0]} has changed its box since ({taken[0][1]}); look again"
+                )
+            box = _box(store, before) if before is not None else None
+            if box is None and label is None:
+                continue
+            boxes.insert(
+                store, sequence, frame, box, who=who, why=why, iteration=boxes.current(store, None), supersedes=row
+            )
+        store.insert("undone", review=review, who=who, why=why, at=schema.now())
+        return int(item_id)
 
 
 def sequence_of(store: Store, sequence_id: int) -> Sequence:
@@ -125,6 +186,34 @@ def _uncover(store: Store, sequence: Sequence, frames: list[int], *, who: str, w
             boxes.supersede(store, box.id, None, who=who, why=why, iteration=iteration)
 
 
+def _add_more(
+    store: Store, sequence: Sequence, more: Mapping[int, ListOf[Box]], *, who: str, why: str, iteration: int
+) -> None:
+    """What the reviewer marked besides, by frame; a frame that something is marked on was looked at."""
+    _uncover(store, sequence, [f for f, marked in more.items() if marked], who=who, why=why, iteration=iteration)
+    for frame, marked in more.items():
+        for box in marked:
+            boxes.add(store, sequence, frame, box, who=who, why=why, iteration=iteration)
+
+
+def _as_it_was(store: Store, box_id: int | None) -> int | None:
+    """The row that now holds the box in question: after an undo, the last of its history, where it says the same."""
+    last = box_id
+    while last is not None and (found := store.rows("SELECT id FROM boxes WHERE supersedes = ?", (last,))):
+        last = found[0][0]
+    return last if box_id is not None and last is not None and _box(store, last) == _box(store, box_id) else box_id
+
+
+def _box(store: Store, row: int) -> Box | None:
+    """The box of a row; None where it is a removal."""
+    x, y, w, h, label = store.rows("SELECT x, y, w, h, label FROM boxes WHERE id = ?", (row,))[0]
+    return None if label is None else Box(x, y, w, h, label)
+
+
+def _last_box(store: Store) -> int:
+    return int(store.rows("SELECT coalesce(max(id), 0) FROM boxes")[0][0])
+
+
 def _frames(item: QueueItem) -> list[int]:
     """The frames that an item is about."""
     return [point[0] for point in item.provenance["points"]] if item.kind == TRACK else [item.frame]
@@ -150,7 +239,7 @@ def _outcome(item: QueueItem, decision: str) -> str | None:
     return TARGET if decision == "reject" and item.kind == "false_alarm" else None
 
 
-def _item(row: tuple) -> QueueItem:
+def item_of(row: tuple) -> QueueItem:
     number, key, kind, sequence, frame, x, y, w, h, label, score, reason, box, provenance, decision, _, _ = row
     state = "decided" if decision else "open"
     return QueueItem(

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from irdim.errors import InputError
 
 FILE = "dataset.sqlite"
-VERSION = 3
+VERSION = 4
 _OURS = 0x69726469  # application_id: "irdi"
 _BUSY = 60.0  # seconds to wait for another process's transaction
 
@@ -84,7 +84,24 @@ CREATE UNIQUE INDEX one_decision_an_item ON reviews (item) WHERE decision <> 'sk
 CREATE TRIGGER reviews_stay BEFORE DELETE ON reviews BEGIN SELECT RAISE(ABORT, 'reviews are never deleted'); END;
 CREATE TRIGGER reviews_keep BEFORE UPDATE ON reviews BEGIN SELECT RAISE(ABORT, 'reviews are never changed'); END;
 """
-_VERSIONS = (_FIRST, _SECOND, _THIRD)  # what each version adds to the one before
+_FOURTH = """
+DROP INDEX one_decision_an_item;
+ALTER TABLE reviews ADD COLUMN after_box INTEGER;
+ALTER TABLE reviews ADD COLUMN last_box INTEGER;
+CREATE INDEX reviews_of_item ON reviews (item);
+CREATE TABLE undone (
+  review INTEGER PRIMARY KEY REFERENCES reviews (id), who TEXT NOT NULL, why TEXT NOT NULL, at TEXT NOT NULL);
+CREATE TRIGGER undone_stay BEFORE DELETE ON undone BEGIN SELECT RAISE(ABORT, 'undone decisions are never deleted'); END;
+CREATE TRIGGER undone_keep BEFORE UPDATE ON undone BEGIN SELECT RAISE(ABORT, 'undone decisions are never changed'); END;
+CREATE TRIGGER one_decision_an_item BEFORE INSERT ON reviews WHEN NEW.decision <> 'skip' AND EXISTS (
+  SELECT 1 FROM reviews r WHERE r.item = NEW.item AND r.decision <> 'skip'
+  AND NOT EXISTS (SELECT 1 FROM undone u WHERE u.review = r.id))
+BEGIN SELECT RAISE(ABORT, 'the item was decided already'); END;
+CREATE INDEX queue_by_score ON queue (score DESC, id);
+CREATE INDEX queue_of_kind ON queue (kind, score DESC, id);
+CREATE INDEX queue_of_sequence ON queue (sequence, frame, id);
+"""
+_VERSIONS = (_FIRST, _SECOND, _THIRD, _FOURTH)  # what each version adds to the one before
 
 
 def now() -> str:
