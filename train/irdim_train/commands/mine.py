@@ -36,6 +36,12 @@ def command(
             help="px a frame by which a velocity may change. Less: keeps crossing targets apart, loses manoeuvres."
         ),
     ] = 2.0,
+    still_speed: Annotated[
+        float,
+        typer.Option(
+            help="px a frame; what moves less than this for 20 frames, on the sensor or against the background, is proposed as interference and has no misses."
+        ),
+    ] = 0.15,
     lag: Annotated[int, typer.Option(help="Frames before and after that a verdict looks at.")] = 5,
     least: Annotated[float, typer.Option(help="Ask nothing of a lower score.")] = 0.0,
     most: Annotated[int, typer.Option(help="Ask about at most so many frames of a sequence; 0: all.")] = 0,
@@ -65,6 +71,7 @@ def command(
         max_gap=max_gap,
         max_speed=max_speed,
         max_turn=max_turn,
+        still_speed=still_speed,
         lag=lag,
     )
     with Dataset.open(where) as dataset, progress_bar("mine") as bar:

@@ -22,6 +22,7 @@ from irdim_train.labelling.queueing import enqueue_proposals
 from irdim_train.mining.following import follow_detections
 from irdim_train.mining.known import NEAR, is_known, is_unseen, looked_for
 
+CRAWLS = 0.15  # px a frame; what moves less for long goes with a cloud rather than across it
 FEWEST = 4  # reports of a track that labels a sequence
 
 
@@ -147,8 +148,8 @@ def _speed(points: list[Point]) -> float:
 
 
 def open_tracker(report: float, **options: Any) -> TrackerOptions:
-    """Tracker options with a network's report threshold; those that are None keep their default."""
-    return TrackerOptions(report=report, **{k: v for k, v in options.items() if v is not None})
+    """Tracker options for mining, with a network's report threshold."""
+    return TrackerOptions(**{"report": report, "still_speed": CRAWLS, **options})
 
 
 def choose_sequences(data: Dataset, patterns: ListOf[str], split: str | None = None) -> list[Sequence]:
