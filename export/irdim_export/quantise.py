@@ -1,8 +1,11 @@
 """FP32 ONNX to INT8 with explicit Q/DQ nodes, by ONNX Runtime's quantiser, in the form that TensorRT takes."""
 
+import contextlib
+import io
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -11,16 +14,17 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 
 from irdim.differencing import INPUT_RANGE
 from irdim.errors import InputError
-from irdim_calibration.ranges import least_square_ranges
+from irdim_calibration.ranges import least_square_ranges, percentile_ranges
 from irdim_calibration.select import CalibrationSet
 from irdim_export.graph import INPUT
 
 METHODS = {  # how activation ranges are read
     "minmax": CalibrationMethod.MinMax,
-    "percentile": CalibrationMethod.Percentile,
+    "percentile": CalibrationMethod.MinMax,  # whose ranges are replaced, as are those of mse
     "entropy": CalibrationMethod.Entropy,
-    "mse": CalibrationMethod.MinMax,  # its ranges are then replaced
+    "mse": CalibrationMethod.MinMax,
 }
+READ_HERE = {"percentile": percentile_ranges, "mse": least_square_ranges}
 QUANTISED = ["Conv", "Add", "MaxPool", "Resize"]
 
 
@@ -39,10 +43,18 @@ def quantise(source: Path, out: Path, calibration: CalibrationSet, method: str =
     if method not in METHODS:
         raise InputError(f"range method '{method}' is not known; choose one of {', '.join(METHODS)}")
     overrides = {INPUT: [{"rmin": np.float32(-INPUT_RANGE), "rmax": np.float32(INPUT_RANGE)}]}
-    if method == "mse":
-        for name, clip in least_square_ranges(source, calibration.inputs).items():
+    if method in READ_HERE:
+        for name, clip in READ_HERE[method](source, calibration.inputs).items():
             overrides[name] = [{"rmin": np.float32(-clip), "rmax": np.float32(clip)}]
     logging.getLogger().setLevel(logging.ERROR)
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints, and stdout may be JSON
+        _quantise(source, out, calibration, method, overrides)
+    check_form(out)
+
+
+def _quantise(
+    source: Path, out: Path, calibration: CalibrationSet, method: str, overrides: dict[str, list[dict[str, Any]]]
+) -> None:
     quantize_static(
         str(source),
         str(out),
@@ -61,7 +73,6 @@ def quantise(source: Path, out: Path, calibration: CalibrationSet, method: str =
             "TensorQuantOverrides": overrides,
         },
     )
-    check_form(out)
 
 
 def check_form(path: Path) -> dict[str, int]:

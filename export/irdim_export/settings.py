@@ -8,14 +8,15 @@ from typing import Any
 from irdim.bundle import GRAPHS, ModelCard
 from irdim.dataset import Dataset
 from irdim.engines import open_engine
+from irdim.metrics import Score, paired_difference
 from irdim_calibration.select import CalibrationSet
 from irdim_export.parity import score_side_by_side
 from irdim_export.quantise import METHODS, quantise
 from irdim_export.sensitive import leave_in_fp32, most_sensitive
 
 AUTO = "auto"
-MOST_FRAMES = 800  # validation frames on which settings are compared
-PAYS = 0.002  # F1 by which a layer in FP32 must better the graph
+MOST_FRAMES = 500  # validation frames on which settings are compared
+PAYS = 0.002  # F1 by which layers in FP32 must better the graph, beyond chance
 LEFT = (1, 3)  # how many of the most sensitive layers are tried in FP32
 
 
@@ -40,7 +41,7 @@ def quantise_best(
     chosen: dict[str, Any] = {"ranges": ranges}
     if ranges == AUTO:
         progress(f"comparing {', '.join(methods)} ranges on at most {MOST_FRAMES} {split} frames")
-        f1, counted = _f1(card, graphs, data, split)
+        f1, counted, _ = _compare(card, graphs, data, split)
         best = max(methods, key=lambda method: f1[method])
         chosen = {"ranges": best, "tried": {"split": split, **counted, "f1": f1}}
     shutil.move(graphs.pop(chosen["ranges"]), int8)
@@ -68,22 +69,26 @@ def _leave_sensitive(
         graphs[str(count)] = folder / f"left-{count}.onnx"
         leave_in_fp32(fp32, int8, graphs[str(count)], [name for name, _ in ranked[:count]])
     progress(f"comparing {' and '.join(map(str, LEFT))} of them in FP32 on at most {MOST_FRAMES} {split} frames")
-    f1, counted = _f1(card, graphs, data, split)
-    best = next((c for c in LEFT if f1[str(c)] - f1["int8"] >= PAYS), None)
+    f1, counted, per_sequence = _compare(card, graphs, data, split)
+    gains = {c: paired_difference(per_sequence["int8"], per_sequence[str(c)]) for c in LEFT}
+    best = next((c for c in LEFT if gains[c].f1 >= PAYS and gains[c].clear), None)
     if best is not None:
         shutil.move(graphs.pop(str(best)), int8)
     for count in LEFT:
         graphs.get(str(count), int8.with_name("-")).unlink(missing_ok=True)
     left = [name for name, _ in ranked[: best or 0]]
-    gains = {name: round(gain, 2) for name, gain in ranked[: max(LEFT)]}
-    return {"higher_precision": left, "sensitive": {"split": split, **counted, "decibels": gains, "f1": f1}}
+    decibels = {name: round(gain, 2) for name, gain in ranked[: max(LEFT)]}
+    return {"higher_precision": left, "sensitive": {"split": split, **counted, "decibels": decibels, "f1": f1}}
 
 
-def _f1(card: ModelCard, graphs: dict[str, Path], data: Dataset, split: str) -> tuple[dict[str, float], dict[str, int]]:
-    """F1 of each graph at the report threshold, and on how many frames."""
+def _compare(
+    card: ModelCard, graphs: dict[str, Path], data: Dataset, split: str
+) -> tuple[dict[str, float], dict[str, int], dict[str, dict[str, Score]]]:
+    """F1 of each graph at the report threshold; on how many frames and sequences; and each graph's score of each sequence."""
     engines = {name: open_engine(graph) for name, graph in graphs.items()}
     found = score_side_by_side(card, engines, data, split, most_frames=MOST_FRAMES)
-    scores = {name: metric.at(card.thresholds.report) for name, metric in found.metrics.items()}
-    frames = next(iter(scores.values())).frames
-    counted = {"frames": frames, "sequences": len(found.sequences)}
-    return {name: round(score.f1, 6) for name, score in scores.items()}, counted
+    threshold = card.thresholds.report
+    scores = {name: metric.at(threshold) for name, metric in found.metrics.items()}
+    counted = {"frames": next(iter(scores.values())).frames, "sequences": len(found.sequences)}
+    per_sequence = {name: {s: m[name].at(threshold) for s, m in found.sequences.items()} for name in graphs}
+    return {name: round(score.f1, 6) for name, score in scores.items()}, counted, per_sequence

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from irdim_calibration.ranges import BINS, CLIPS, best_clip, least_square_ranges
+from irdim_calibration.ranges import BINS, CLIPS, best_clip, least_square_ranges, percentile_clip, percentile_ranges
 
 
 def lost(values: np.ndarray, clip: float) -> float:
@@ -32,8 +32,18 @@ def test_few_outliers_are_clipped_and_many_are_kept():
     assert clips[100_000] > 55
 
 
-def test_every_tensor_of_a_graph_gets_a_range(small_bundle):
+def test_the_percentile_is_that_of_the_values():
+    values = np.abs(np.random.default_rng(0).normal(0, 1, 1_000_000))
+    counts = np.histogram(values, BINS, (0, values.max()))[0].astype(float)
+    assert percentile_clip(counts, values.max()) == pytest.approx(
+        np.percentile(values, 99.999), abs=2 * values.max() / BINS
+    )
+    assert percentile_clip(np.ones(BINS), 5.0) == 5.0
+
+
+@pytest.mark.parametrize("read", [least_square_ranges, percentile_ranges])
+def test_every_tensor_of_a_graph_gets_a_range(small_bundle, read):
     inputs = np.random.default_rng(0).normal(0, 2, (20, 4, 32, 32)).astype(np.float32)
-    clips = least_square_ranges(small_bundle / "model.onnx", inputs)
+    clips = read(small_bundle / "model.onnx", inputs)
     assert len(clips) >= 9
     assert all(np.isfinite(c) and c > 0 for c in clips.values())
