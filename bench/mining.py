@@ -3,9 +3,10 @@
     python bench/loop.py --out loop-bench             # makes the data and a network trained on 10 % of it
     python bench/mining.py loop-bench/loop-value/iteration-0/run loop-bench/truth
 
-Every sequence but those that were labelled for the network. Reachable misses: the target is not reported within 3 px, but is within the lag before and after, with no
-longer gap between than a track survives, and its reports of these frames would confirm a track. Reachable false alarms: a report without a target within 3 px, and without another report within 6 px in the lag before and after. Truth is linked from frame
-to frame (5 px) to know which target is which.
+Every sequence but those that were labelled for the network. Reachable misses: the target is not reported within 3 px, but is within the lag before and
+after, with no longer gap between than a track survives, and its reports on these frames would confirm a track. Reachable false alarms: a report without a
+target within 3 px, and without another report within 6 px in the lag before and after. Truth is linked from frame to frame (5 px) to know which target is
+which.
 """
 
 import argparse

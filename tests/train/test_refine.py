@@ -137,8 +137,8 @@ def test_planted_errors_come_first_and_accepting_the_proposals_mends_them(spoilt
             assert np.hypot(d.box.x - box.x, d.box.y - box.y) < CRUDE
         wanted = {(kind, frame) for kind, (frame, _) in truth.items()}
         mine = [(at, d) for at, d in refined.ranked[:FIRST] if (d.kind, d.frame) in wanted and at.id == s.id]
-        assert enqueue_doubts(data, mine, small_run, {}) == 4
-        assert enqueue_doubts(data, mine, small_run, {}) == 0
+        assert enqueue_doubts(data, mine, small_run, {}).total() == 4
+        assert enqueue_doubts(data, mine, small_run, {}).total() == 0
         for item in data.queue_items("open"):
             assert item.reason
             data.decide(item.id, "accept", who="anna", why="test")

@@ -74,7 +74,7 @@ def command(
         asked = refined.ranked[: refined.chosen]
         new = 0
         if not dry:
-            new = enqueue_doubts(dataset, asked, run, {"folds": folds, "networks": refined.networks})
+            new = enqueue_doubts(dataset, asked, run, {"folds": folds, "networks": refined.networks}).total()
     if histogram is not None:
         write_histogram(histogram, histograms(refined))
     if as_json:

@@ -102,8 +102,8 @@ def _refine(state: LoopState, data: Dataset, device: torch.device) -> None:
         np.save(file, losses)
     state.turn.label_loss = float(losses.mean()) if losses.size else 0.0
     if state.turn.number < state.config.iterations:
-        enqueue_doubts(data, refined.ranked[: refined.chosen], run, {"folds": state.config.folds})
-        state.turn.queued = dict(Counter(d.kind for _, d in refined.ranked[: refined.chosen]))
+        asked = refined.ranked[: refined.chosen]
+        state.turn.queued = dict(enqueue_doubts(data, asked, run, {"folds": state.config.folds}))
 
 
 def _mine(state: LoopState, data: Dataset, device: torch.device) -> None:

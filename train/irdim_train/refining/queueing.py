@@ -1,5 +1,6 @@
 """Doubts into the review queue, each once, with a reason that a person can read."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,12 @@ def enqueue_doubts(
     found: Iterable[tuple[Sequence, Doubt]],
     run: Path,
     facts: Mapping[str, Any],
-) -> int:
-    """Put doubts into the queue; returns how many were new. A label, or a place, that was asked about before is not asked about again.
+) -> Counter[str]:
+    """Put doubts into the queue; returns how many were new, by kind. A label, or a place, that was asked about before is not asked about again.
 
     facts: what the provenance says besides, of all of them.
     """
-    new = 0
+    new: Counter[str] = Counter()
     with data.transaction():
         asked: dict[tuple[int, int], list[Box]] = {}
         for item in data.queue_items():
@@ -39,7 +40,7 @@ def enqueue_doubts(
                     continue
                 here.append(d.box)
             what = f"box {d.box_id}" if d.box_id is not None else f"{d.box.x:.1f},{d.box.y:.1f}"
-            new += data.enqueue(
+            new[d.kind] += data.enqueue(
                 key=f"{d.kind}:{sequence.name}:{d.frame}:{what}",
                 kind=d.kind,
                 sequence_id=sequence.id,
@@ -58,7 +59,7 @@ def enqueue_doubts(
                     **facts,
                 },
             )
-    return new
+    return +new
 
 
 def reason(d: Doubt) -> str:
