@@ -74,7 +74,7 @@ def _advance(state: LoopState, data: Dataset) -> None:
 def _crop(state: LoopState, data: Dataset, device: torch.device) -> None:
     c = state.config
     made = crop(data, _patches(state), size=c.size, frame_step=c.frame_step, register=c.register)
-    state.turn.images, state.turn.with_target = made["train"], made["with_target"]
+    state.turn.images = made["train"]
 
 
 def _fit(state: LoopState, data: Dataset, device: torch.device) -> None:

@@ -1,5 +1,6 @@
 """What the loop has brought: the paper's Table 3, the counts of Fig. 8, Fig. 11, and the cost in reviewed items. As text, PNG and HTML."""
 
+from collections import Counter
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
@@ -14,7 +15,7 @@ from irdim_train.iterating.state import LoopState, Turn
 from irdim_train.refining.histogram import loss_histogram
 
 COLOURS = ("#1f77b4", "#e6762d", "#2a9d6f")
-HEADS = ("iteration", "images", "with target", "P", "R", "F1", "label loss", "asked", "reviewed before")
+HEADS = ("iteration", "images", "P", "R", "F1", "label loss", "asked", "reviewed before")
 
 
 def scored(state: LoopState) -> list[Turn]:
@@ -36,16 +37,22 @@ def table(state: LoopState) -> list[tuple[Any, ...]]:
     ]  # fmt: skip
 
 
-def counts(state: LoopState) -> tuple[list[str], list[list[Any]]]:
-    """Fig. 8: what each turn put into the queue, by kind, and what was decided of it."""
+def counts(state: LoopState) -> Table:
+    """Fig. 8: what each turn put into the queue, by kind."""
     turns = scored(state)
     kinds = sorted({k for t in turns for k in t.queued})
-    heads = ["iteration", *kinds, "decided as"]
-    rows = [
-        [t.number, *(t.queued.get(k, 0) for k in kinds), ", ".join(f"{n} {k}" for k, n in sorted(t.decided.items()))]
-        for t in turns
-    ]
-    return heads, rows
+    return Table(["iteration", *kinds], [[t.number, *(t.queued.get(k, 0) for k in kinds)] for t in turns])
+
+
+def decisions(state: LoopState) -> Table:
+    """Each kind of item that was decided, all turns together, and as what."""
+    total: Counter[tuple[str, str]] = Counter()
+    for t in state.turns:
+        for name, n in t.decided.items():
+            kind, _, decision = name.partition(": ")
+            total[kind, decision] += n
+    kinds, taken = sorted({k for k, _ in total}), sorted({d for _, d in total})
+    return Table(["kind", *taken], [[k, *(total[k, d] for d in taken)] for k in kinds])
 
 
 def write_loop_report(state: LoopState) -> Path:
@@ -55,7 +62,6 @@ def write_loop_report(state: LoopState) -> Path:
         with atomic_file(state.folder / f"{name}.png") as file:
             file.write(on_white(figure))
     turns = scored(state)
-    heads, rows = counts(state)
     first, last = turns[0], turns[-1]
     protocol = last.scores["protocol"]
     gain = (
@@ -68,7 +74,8 @@ def write_loop_report(state: LoopState) -> Path:
     )
     sections = [
         Section("Iterations", [gain, how], [Table(HEADS, table(state))], [figures["f1"], figures["cost"]]),
-        Section("What was asked", ["New items by kind, and what was decided of those chosen."], [Table(heads, rows)], [figures["counts"]]),
+        Section("What was asked", ["New items by kind."], [counts(state)], [figures["counts"]]),
+        Section("What was decided", ["Items of all iterations, by what was said of them."], [decisions(state)]),
     ]  # fmt: skip
     if "losses" in figures:
         sections.append(Section("Losses of the labels", [], [], [figures["losses"]]))

@@ -2,15 +2,17 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from collections.abc import Sequence as ListOf
 
 from irdim.boxes import IGNORE, INTERFERENCE, TARGET, Box
-from irdim.dataset import Dataset, QueueItem
+from irdim.dataset import Dataset, QueueItem, Sequence
 from irdim.dataset.records import LABELLED_BACKGROUND, MISPLACED, TRACK, WRONG_LABELS
 from irdim.errors import InputError
 from irdim.fieldlog import SAMPLE
 from irdim.tracks import MISSED
 
 NEAR = 4.0  # px; a truth this near is what an item is about
+RIGHT = 1.0  # px; a label this near to its truth is right
 BESIDE = 10.0  # px; how far from a misplaced label its target is looked for
 SURE = 0.8  # of a track's score, from which network and tracker agree
 AROUND = 0.4  # from which the labels before and after agree with a proposal
@@ -78,9 +80,17 @@ def oracle(data: Dataset, truth: Dataset) -> Callable[[QueueItem], Decision]:
         if item.box_id is None or item.kind not in WRONG_LABELS:
             return (at.label, at) if at else ("background", None)
         at = at or (_nearest(here, item.box, BESIDE) if item.kind in (MISPLACED, LABELLED_BACKGROUND) else None)
+        if at and _is_labelled_so(data, sequences[item.sequence_id], item, at):
+            return "reject", None
         return (at.label, at) if at else ("background", None)
 
     return answer
+
+
+def _is_labelled_so(data: Dataset, sequence: Sequence, item: QueueItem, at: Box) -> bool:
+    """Whether the label in question is right as it is."""
+    label = next((b for b in data.boxes(sequence).get(item.frame, []) if b.id == item.box_id), None)
+    return label is not None and label.label == at.label and _nearest([label], at, RIGHT) is not None
 
 
 def _track(item: QueueItem, boxes: Callable[[QueueItem, int], list[Box]]) -> str:
@@ -93,7 +103,7 @@ def _track(item: QueueItem, boxes: Callable[[QueueItem, int], list[Box]]) -> str
     return label if label in (TARGET, INTERFERENCE) and often > len(points) / 2 else "reject"
 
 
-def _nearest(boxes: list[Box], to: Box, reach: float) -> Box | None:
+def _nearest(boxes: ListOf[Box], to: Box, reach: float) -> Box | None:
     near = [(((b.x - to.x) ** 2 + (b.y - to.y) ** 2), n) for n, b in enumerate(boxes)]
     distance, n = min(near, default=(float("inf"), 0))
     return boxes[n] if distance <= reach**2 else None

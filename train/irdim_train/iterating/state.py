@@ -57,7 +57,6 @@ class Turn:
 
     number: int
     images: int = 0
-    with_target: int = 0
     loss: float = 0.0
     label_loss: float = 0.0
     scores: dict[str, Any] = field(default_factory=dict)
