@@ -29,7 +29,7 @@ def table(state: LoopState) -> list[tuple[Any, ...]]:
     before = [0, *accumulate(t.reviewed for t in turns)]
     return [
         (
-            t.number, t.images, t.with_target,
+            t.number, t.images,
             *(f"{100 * t.scores[k]:.2f}" for k in ("precision", "recall", "f1")),
             f"{t.label_loss:.3f}", sum(t.chosen.values()), done,
         )
