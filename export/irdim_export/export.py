@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import irdim
 from irdim.bundle import (
     DESCRIPTION,
@@ -27,6 +29,7 @@ from irdim.files import sha256
 from irdim.patches import Patches
 from irdim.signing import Signer
 from irdim_calibration.select import choose_patches
+from irdim_export.fine_tune import fine_tune
 from irdim_export.graph import OPSET, write_onnx
 from irdim_export.half import write_half
 from irdim_export.layers import convolutions, int8_share
@@ -37,6 +40,7 @@ from irdim_export.samples import write_samples
 from irdim_export.settings import AUTO, quantise_best
 from irdim_export.whole import write_whole
 from irdim_train.batch_norm import whole_inputs
+from irdim_train.batches import BatchReader
 from irdim_train.evaluate import default_split
 from irdim_train.runs import DESCRIPTION as RUN_DESCRIPTION
 from irdim_train.runs import load_model, read_run
@@ -51,18 +55,21 @@ WHOLE_FRAMES = 24  # from which calibration tiles are cut
 class ExportOptions:
     """ranges: how activation ranges are read, 'auto' tries all ways on validation frames; calibration: patches, None for the default; split: where torch,
     FP32 and INT8 are scored, the first of test, val and train that has sequences where it is None; whole: also the graph with differencing inside;
-    sensitive: look for layers that are better left in FP32; signer: who signs the bundle."""
+    sensitive: look for layers that are better left in FP32; qat: epochs of fine-tuning where INT8 costs much, 0 for none; signer: who signs the bundle."""
 
     ranges: str = AUTO
     calibration: int | None = None
     split: str | None = None
     whole: bool = False
     sensitive: bool = True
+    qat: float = 0.0
     signer: Signer | None = None
 
     def __post_init__(self) -> None:
         if self.ranges not in (AUTO, *METHODS):
             raise InputError(f"ranges '{self.ranges}' are not known; choose one of {', '.join((AUTO, *METHODS))}")
+        if not 0 <= self.qat < 1000:
+            raise InputError(f"--qat {self.qat:g}: epochs, 0 or more")
 
 
 def export(
@@ -89,9 +96,22 @@ def export(
         progress("choosing calibration patches")
         wholes = whole_inputs(card, data, WHOLE_FRAMES)
         calibration = choose_patches(patches, card.input, options.calibration, wholes=wholes)
+
+        def tune(path: Path) -> None:
+            progress(f"fine-tuning for {options.qat:g} epochs")
+            reader = BatchReader(patches, card.input, "train", card.stride, torch.device("cpu"))
+            write_onnx(fine_tune(model, reader, calibration.inputs, options.qat), card.input.channels, path)
+
         chosen = {"patches": len(calibration.inputs), "kinds": calibration.kinds, "digest": calibration.digest}
         chosen |= quantise_best(
-            card, folder, calibration, data, options.ranges, sensitive=options.sensitive, progress=progress
+            card,
+            folder,
+            calibration,
+            data,
+            options.ranges,
+            sensitive=options.sensitive,
+            fine_tuned=tune if options.qat else None,
+            progress=progress,
         )
         write_samples(folder / SAMPLES, card, data, "val" if data.sequences("val") else "train")
         _write_half(folder, card)

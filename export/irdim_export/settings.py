@@ -16,6 +16,8 @@ from irdim_export.sensitive import leave_in_fp32, most_sensitive
 
 AUTO = "auto"
 MOST_FRAMES = 500  # validation frames on which settings are compared
+WORTH = 0.002  # F1 that INT8 may cost before --qat fine-tunes
+TUNED_FOR = "percentile"  # the ranges that fine_tune rounds by
 PAYS = 0.002  # F1 by which layers in FP32 must better the graph, beyond chance
 LEFT = (1, 3)  # how many of the most sensitive layers are tried in FP32
 
@@ -28,9 +30,11 @@ def quantise_best(
     ranges: str,
     *,
     sensitive: bool,
+    fine_tuned: Callable[[Path], None] | None = None,
     progress: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Write the INT8 graph beside the FP32 one. ranges: a method, or 'auto'. Returns the choice and the scores it rests on, for bundle.json."""
+    """Write the INT8 graph beside the FP32 one. ranges: a method, or 'auto'; sensitive: look for layers that are better left in FP32; fine_tuned: writes an
+    FP32 graph with weights that bear INT8, where rounding alone costs much. Returns the choice and the scores it rests on, for bundle.json."""
     fp32, int8 = folder / GRAPHS["fp32"], folder / GRAPHS["int8"]
     split = "val" if data.sequences("val") else "train"
     methods = tuple(METHODS) if ranges == AUTO else (ranges,)
@@ -47,27 +51,66 @@ def quantise_best(
     shutil.move(graphs.pop(chosen["ranges"]), int8)
     for graph in graphs.values():
         graph.unlink()
+    source = fp32
+    if fine_tuned is not None:
+        source, qat = _fine_tune(card, folder, calibration, data, split, fine_tuned, progress)
+        chosen |= {"qat": qat} | ({"ranges": TUNED_FOR} if qat["kept"] else {})
     if sensitive:
-        chosen |= _leave_sensitive(card, folder, calibration, data, split, progress)
+        chosen |= _leave_sensitive(card, folder, source, calibration, data, split, progress)
+    if source != fp32:
+        source.unlink()
     return chosen
 
 
-def _leave_sensitive(
+def _fine_tune(
     card: ModelCard,
     folder: Path,
     calibration: CalibrationSet,
     data: Dataset,
     split: str,
+    fine_tuned: Callable[[Path], None],
+    progress: Callable[[str], None],
+) -> tuple[Path, dict[str, Any]]:
+    """Fine-tune where INT8 costs more than WORTH, and keep what scores better. Returns the FP32 graph that INT8 now stands for, and what was found."""
+    graphs = {name: folder / graph for name, graph in GRAPHS.items()}
+    progress(f"comparing FP32 and INT8 on at most {MOST_FRAMES} {split} frames")
+    f1, counted, _ = _compare(card, graphs, data, split)
+    found: dict[str, Any] = {"split": split, **counted, "f1": f1, "kept": False}
+    if f1["fp32"] - f1["int8"] <= WORTH:
+        progress(
+            f"no fine-tuning: INT8 costs {100 * (f1['fp32'] - f1['int8']):.2f} points of F1, at most {100 * WORTH:g} are left alone"
+        )
+        return graphs["fp32"], found
+    source, tuned = folder / "tuned.onnx", folder / "tuned.int8.onnx"
+    fine_tuned(source)
+    quantise(source, tuned, calibration, TUNED_FOR)
+    found["f1"], _, _ = _compare(card, {**graphs, "qat": tuned}, data, split)
+    found["kept"] = found["f1"]["qat"] > found["f1"]["int8"]
+    if not found["kept"]:
+        source.unlink()
+        tuned.unlink()
+        return graphs["fp32"], found
+    shutil.move(tuned, graphs["int8"])
+    return source, found
+
+
+def _leave_sensitive(
+    card: ModelCard,
+    folder: Path,
+    source: Path,
+    calibration: CalibrationSet,
+    data: Dataset,
+    split: str,
     progress: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Try the graph with its most sensitive layers in FP32, and keep that where it pays."""
-    fp32, int8 = folder / GRAPHS["fp32"], folder / GRAPHS["int8"]
+    """Try the graph with its most sensitive layers as they are in `source`, FP32, and keep that where it pays."""
+    int8 = folder / GRAPHS["int8"]
     progress("looking for sensitive layers")
-    ranked = most_sensitive(fp32, int8, calibration.inputs)
+    ranked = most_sensitive(source, int8, calibration.inputs)
     graphs = {"int8": int8}
     for count in LEFT:
         graphs[str(count)] = folder / f"left-{count}.onnx"
-        leave_in_fp32(fp32, int8, graphs[str(count)], [name for name, _ in ranked[:count]])
+        leave_in_fp32(source, int8, graphs[str(count)], [name for name, _ in ranked[:count]])
     progress(f"comparing {' and '.join(map(str, LEFT))} of them in FP32 on at most {MOST_FRAMES} {split} frames")
     f1, counted, per_sequence = _compare(card, graphs, data, split)
     gains = {c: paired_difference(per_sequence["int8"], per_sequence[str(c)]) for c in LEFT}
