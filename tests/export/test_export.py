@@ -1,5 +1,8 @@
 import json
+import resource
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -12,6 +15,7 @@ from irdim.errors import InputError
 from irdim.patches import Patches
 from irdim_calibration.select import choose_patches
 from irdim_export.export import export
+from irdim_export.parity import stretches
 from irdim_export.quantise import check_form
 from irdim_train.batch_norm import whole_inputs
 from irdim_train.evaluate import evaluate
@@ -109,3 +113,39 @@ def test_every_range_method_takes_any_number_of_patches(small_patches, small_run
     chosen = choose_patches(Patches.open(small_patches), card.input, 70)
     quantise(small_bundle / "model.onnx", tmp_path / "int8.onnx", chosen, method)
     assert check_form(tmp_path / "int8.onnx")["quantised Conv"] == 9
+
+
+def test_a_full_disk_ends_in_one_line_and_leaves_nothing(small_run, tmp_path):
+    def little_room():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+
+    command = [sys.executable, "-c", "from irdim_export.cli import main; main()", str(small_run), "--int8"]
+    said = subprocess.run(
+        [*command, "--out", str(tmp_path / "bundle")], preexec_fn=little_room, capture_output=True, text=True
+    )
+    assert said.returncode == 2
+    assert said.stderr.splitlines()[-1] == "error: File too large; nothing was left half-written"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_patches_of_another_input_are_refused(small_run, small_patches, tmp_path):
+    patches, run = shutil.copytree(small_patches, tmp_path / "patches"), shutil.copytree(small_run, tmp_path / "run")
+    for path, change in (
+        (patches / "patches.json", lambda d: d.update(frame_step=1)),
+        (run / "run.json", lambda d: d.update(patches=str(patches))),
+    ):
+        said = json.loads(path.read_text())
+        change(said)
+        path.write_text(json.dumps(said))
+    with pytest.raises(InputError, match="cut with frame_step 1, but the run was trained with 2"):
+        export(run, tmp_path / "bundle")
+
+
+def test_settings_are_compared_on_a_stretch_of_each_sequence(small_data):
+    with Dataset.open(small_data) as data:
+        sequences = data.sequences("train")
+        assert [len(frames) for _, frames in stretches(sequences, 7)] == [40] * 4
+        some = stretches(sequences, 7, 108)
+        assert [len(frames) for _, frames in some] == [27] * 4
+        assert some[0][1] == range(6, 33)
+        assert len(stretches(sequences, 7, 60)) == 2
