@@ -1,15 +1,15 @@
 """Mining with a fixed network: of the misses and false alarms that the definition can reach, how many are found, and how many that are found are any.
 
-    python bench/loop.py --out loop-bench             # makes the data and a network trained on 10 % of it
-    python bench/mining.py loop-bench/loop-value/iteration-0/run loop-bench/truth
+    python bench/mining.py RUN DATA --recordings RECORDINGS --first 4         # docs/results.md has the commands that make the three
 
-Every sequence but those that were labelled for the network. Reachable misses: the target is not reported within 3 px, but is within the lag before and
-after, with no longer gap between than a track survives, and its reports on these frames would confirm a track. Reachable false alarms: a report without a
-target within 3 px, and without another report within 6 px in the lag before and after. Truth is linked from frame to frame (5 px) to know which target is
-which.
+Every sequence but those that were labelled for the network. Reachable misses: nothing is reported within 6 px of the target, but it is (within 3 px) in the
+lag before and after, with no longer gap between than a track survives, and its reports on these frames would confirm a track. Reachable false alarms: a
+report without a target within 3 px, and without another report within 6 px in the lag before and after. Truth is linked from frame to frame (5 px) to know
+which target is which.
 """
 
 import argparse
+import json
 from collections import defaultdict
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from irdim.scr import local_scr
 from irdim.tracks import FALSE_ALARM, MISSED, TrackerOptions
 from irdim_train.evaluate import Found, detect_sequences
 from irdim_train.mining.following import follow_detections
-from irdim_train.mining.run import open_tracker
+from irdim_train.mining.run import LEAST, open_tracker
 from irdim_train.models import open_model
 
 AT, STEP, CLEAR = 3.0, 5.0, 5.0  # px; px; SCR
@@ -33,6 +33,10 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("--first", type=int, default=1, help="training sequences to leave out, by name")
+    parser.add_argument(
+        "--recordings", type=Path, help="generated; what is hidden behind a cloud there is neither right nor wrong"
+    )
+    parser.add_argument("--least", type=float, default=LEAST)
     arguments = parser.parse_args()
     card, engine, _ = open_model(arguments.run)
     options = open_tracker(card.thresholds.report)
@@ -45,14 +49,21 @@ def main() -> None:
             truth = {f: [b for b in of if b.label == TARGET] for f, of in data.boxes(s).items()}
             verdicts = follow_detections(found, data.times(s), options).verdicts
             reports = {f: [d for d in ds if d.label == TARGET and d.score >= options.report] for f, ds in found}
+            hidden = _hidden(arguments.recordings / s.name) if arguments.recordings else {}
             for v in verdicts:
-                if v.kind in queued:
+                if v.kind in queued and v.score >= arguments.least and not _near(hidden.get(v.frame, []), v, AT):
                     queued[v.kind] += 1
                     right[v.kind] += _near(truth.get(v.frame, []), v, AT) == (v.kind == MISSED)
             for kind, places in _reachable(data, s, found, truth, reports, options).items():
                 reachable[kind] += len(places)
                 reached[kind] += sum(
-                    any(v.kind == kind and v.frame == f and np.hypot(v.x - x, v.y - y) <= AT for v in verdicts)
+                    any(
+                        v.kind == kind
+                        and v.score >= arguments.least
+                        and v.frame == f
+                        and np.hypot(v.x - x, v.y - y) <= AT
+                        for v in verdicts
+                    )
                     for f, x, y in places
                 )
             for way in _ways({f: truth.get(f, []) for f in reports}):
@@ -82,7 +93,7 @@ def _reachable(
     for way in _ways({f: truth.get(f, []) for f in judged}):
         hit = {f: _near(reports[f], b, AT) for f, b in way}
         for f, b in way:
-            if hit[f] or local_scr(frames[f], b) < CLEAR:
+            if _near(reports[f], b, o.near) or local_scr(frames[f], b) < CLEAR:
                 continue
             before = [g for g in range(f - o.lag, f) if hit.get(g)]
             after = [g for g in range(f + 1, f + o.lag + 1) if hit.get(g)]
@@ -94,6 +105,17 @@ def _reachable(
             if not _near(truth.get(f, []), d, AT) and not _near(around, d, o.near):
                 places[FALSE_ALARM].append((f, d.x, d.y))
     return places
+
+
+def _hidden(recording: Path) -> dict[int, list[Box]]:
+    """Targets with less than half of their light, by frame: not labelled, and yet there."""
+    found: dict[int, list[Box]] = defaultdict(list)
+    for spot in json.loads((recording / "truth.json").read_text())["spots"]:
+        if spot["label"] == TARGET:
+            for frame in spot["hidden"]:
+                y, x = spot["track"][frame]
+                found[frame].append(Box(x, y, 3, 3))
+    return found
 
 
 def _confirms(frames: list[int], o: TrackerOptions) -> bool:

@@ -39,11 +39,11 @@ def command(
     still_speed: Annotated[
         float,
         typer.Option(
-            help="px a frame; what moves less than this for 20 frames, on the sensor or against the background, is proposed as interference and has no misses."
+            help="px a frame; what moves less than this for 10 frames, on the sensor or against the background, is proposed as interference and has no misses."
         ),
     ] = 0.15,
     lag: Annotated[int, typer.Option(help="Frames before and after that a verdict looks at.")] = 5,
-    least: Annotated[float, typer.Option(help="Ask nothing of a lower score.")] = 0.0,
+    least: Annotated[float, typer.Option(help="Ask nothing of a lower score.")] = 0.4,
     most: Annotated[int, typer.Option(help="Ask about at most so many frames of a sequence; 0: all.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,

@@ -23,6 +23,8 @@ from irdim_train.mining.following import follow_detections
 from irdim_train.mining.known import NEAR, is_known, is_unseen, looked_for
 
 CRAWLS = 0.15  # px a frame; what moves less for long goes with a cloud rather than across it
+CRAWLS_FOR = 10  # frames; live, the tracker waits longer, but a recording is judged when all of a track is known
+LEAST = 0.4  # score of a verdict from which a person is asked
 FEWEST = 4  # reports of a track that labels a sequence
 
 
@@ -32,7 +34,7 @@ class MineOptions:
     a sequence, the best first, 0 for all."""
 
     tracker: TrackerOptions = field(default_factory=TrackerOptions)
-    least: float = 0.0
+    least: float = LEAST
     most: int = 0
 
 
@@ -149,7 +151,7 @@ def _speed(points: list[Point]) -> float:
 
 def open_tracker(report: float, **options: Any) -> TrackerOptions:
     """Tracker options for mining, with a network's report threshold."""
-    return TrackerOptions(**{"report": report, "still_speed": CRAWLS, **options})
+    return TrackerOptions(**{"report": report, "still_speed": CRAWLS, "still_frames": CRAWLS_FOR, **options})
 
 
 def choose_sequences(data: Dataset, patterns: ListOf[str], split: str | None = None) -> list[Sequence]:
