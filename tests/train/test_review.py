@@ -48,7 +48,7 @@ def test_items_are_listed_by_score(data):
     assert answer[0]["provenance"]["device"] == "mast-3"
     only = json.loads(review(str(data), "--json", "--kind", "missed", "--most", "1").stdout)
     assert [i["score"] for i in only] == [0.6]
-    shown = review(str(data)).stdout
+    shown = review(str(data), "--list").stdout
     assert "false_alarm" in shown
     assert "3 open" in shown
 
@@ -99,7 +99,7 @@ def test_pictures_show_the_place_before_at_and_after(data, tmp_path):
 def test_a_person_at_a_terminal_is_asked_item_by_item(data):
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-c", _RUN, str(data), "--by", "anna"], stdin=theirs, stdout=theirs, stderr=theirs
+        [sys.executable, "-c", _RUN, str(data), "--ask", "--by", "anna"], stdin=theirs, stdout=theirs, stderr=theirs
     )
     os.close(theirs)
     os.write(ours, b"?\ni\ns\nq\n")

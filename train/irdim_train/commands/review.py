@@ -1,8 +1,12 @@
-"""irdim-train review, in the terminal."""
+"""irdim-train review: the page in the browser, or the terminal."""
 
 import getpass
+import ipaddress
 import json
+import secrets
+import socket
 import sys
+import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,7 +27,9 @@ def command(
     data: Annotated[Path, typer.Argument(help="Data set (folder).")] = Path("data"),
     decide: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID=DECISION", help="accept, reject, target, interference, ignore, background or skip; several."),
+        typer.Option(
+            metavar="ID=DECISION", help="accept, reject, target, interference, ignore, background or skip; several."
+        ),
     ] = None,
     accept: Annotated[
         list[int] | None, typer.Option(metavar="ID", help="Short for --decide ID=accept; several.")
@@ -33,11 +39,20 @@ def command(
     most: Annotated[int, typer.Option(help="Only so many items, the best scores first; 0: all.")] = 0,
     picture: Annotated[Path | None, typer.Option(metavar="OUT", help="Write a PNG of each listed item here.")] = None,
     ask: Annotated[
-        bool | None, typer.Option("--ask/--list", help="Ask item by item, or only list. Default: ask in a terminal.")
+        bool | None, typer.Option("--ask/--list", help="In the terminal: ask item by item, or only list.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the items as JSON; asks nothing.")] = False,
+    host: Annotated[
+        str,
+        typer.Option(help="Address of the page. Other than loopback: who opens it needs the token that is printed."),
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0: any that is free.")] = 8765,
+    browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
 ) -> None:
-    """Show what the queue proposes, best score first, and decide it.
+    """Show what the queue proposes, best score first, and decide it: on a page in the browser, or with one of --list, --ask,
+    --json, --decide, --accept, --picture in the terminal.
+
+    Example: irdim-train review data
 
     Example: irdim-train review data --picture looked-at --decide 12=target --decide 15=interference --by anna
     """
@@ -45,6 +60,9 @@ def command(
     from irdim_train import reviewing
 
     who = by or _login()
+    if ask is None and not (decide or accept or picture or as_json):
+        _page(data, host, port, who, browser)
+        return
     wanted = [_decision(text) for text in decide or []] + [(number, "accept") for number in accept or []]
     console = Console(highlight=False, soft_wrap=True)
     with Dataset.open(data) as opened:
@@ -62,12 +80,39 @@ def command(
             console.print(f"{len(wanted)} decided by {who}", markup=False)
         if pictures:
             console.print(f"{len(pictures)} pictures in {picture}", markup=False)
-        terminal = sys.stdin.isatty() and sys.stdout.isatty() and not wanted and picture is None
-        if (terminal if ask is None else ask) and listed:
+        if ask and listed:
             _ask(console, opened, listed, who)
         else:
             _list(console, opened, listed)
             console.print(f"{len(items)} open", markup=False)
+
+
+def _page(data: Path, host: str, port: int, who: str, browser: bool) -> None:
+    """Serve the page until Ctrl-C."""
+    from irdim.dataset import Dataset
+    from irdim_train.review_page import serve
+
+    with Dataset.open(data) as opened:
+        counts = opened.queue_progress()["kinds"].values()
+    waiting = sum(c["all"] - c["decided"] for c in counts)
+    try:
+        kind, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.create_server(address[:2], family=kind)
+    except OSError as error:
+        raise InputError(
+            f"{host}:{port}: the page cannot be served there ({error.strerror}); choose another --port or --host"
+        ) from None
+    with listening:
+        bound, port = listening.getsockname()[:2]
+        token = None if ipaddress.ip_address(bound).is_loopback else secrets.token_urlsafe(24)
+        name = f"[{bound}]" if ":" in bound else bound
+        if token and ipaddress.ip_address(bound).is_unspecified:
+            name = socket.gethostname()
+        url = f"http://{name}:{port}/" + (f"?token={token}" if token else "")
+        print(f"{waiting} items wait; review them at {url}  (Ctrl-C ends it)", flush=True)
+        if browser and sys.stdout.isatty():
+            webbrowser.open(url)
+        serve(data, listening, who=who, token=token)
 
 
 def _list(console: Console, data: "Dataset", items: "list[QueueItem]") -> None:
