@@ -83,7 +83,9 @@ export class Viewer {
       this.small.getContext("2d").putImageData(image, 0, 0);
       pen.imageSmoothingEnabled = false;
       pen.drawImage(this.small, left, top, width * zoom, height * zoom);
+      pen.save(); pen.beginPath(); pen.rect(left, top, width * zoom, height * zoom); pen.clip();
       draw(pen, { item: this.item, edit: this.edit, frame: this.frame, zoom, shift: this.shift, at: (x, y) => [left + (x - c.left) * zoom, top + (y - c.top) * zoom] });
+      pen.restore();
     }
     this.changed();
   }
