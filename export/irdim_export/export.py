@@ -37,7 +37,7 @@ from irdim_export.parity import score_side_by_side
 from irdim_export.quantise import METHODS, check_form
 from irdim_export.report import write_parity_report
 from irdim_export.samples import write_samples
-from irdim_export.settings import AUTO, quantise_best
+from irdim_export.settings import AUTO, Trial, quantise_best
 from irdim_export.whole import write_whole
 from irdim_train.batch_norm import whole_inputs
 from irdim_train.batches import BatchReader
@@ -103,17 +103,12 @@ def export(
             write_onnx(fine_tune(model, reader, calibration.inputs, options.qat), card.input.channels, path)
 
         chosen = {"patches": len(calibration.inputs), "kinds": calibration.kinds, "digest": calibration.digest}
+        settings_split = "val" if data.sequences("val") else "train"
+        trial = Trial(card, folder, calibration, data, settings_split, progress)
         chosen |= quantise_best(
-            card,
-            folder,
-            calibration,
-            data,
-            options.ranges,
-            sensitive=options.sensitive,
-            fine_tuned=tune if options.qat else None,
-            progress=progress,
+            trial, options.ranges, sensitive=options.sensitive, fine_tuned=tune if options.qat else None
         )
-        write_samples(folder / SAMPLES, card, data, "val" if data.sequences("val") else "train")
+        write_samples(folder / SAMPLES, card, data, settings_split)
         _write_half(folder, card)
         if options.whole:
             write_whole(int8, card.input, folder / WHOLE_GRAPH)

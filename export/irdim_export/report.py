@@ -51,7 +51,7 @@ def write_parity_report(
         Section("Layers", [], [Table(["convolution", "weight", "precision", "multiply-adds"], costs)]),
     ]
     if tried := calibration.get("tried"):
-        rows = [[method, score] for method, score in tried["f1"].items()]
+        rows = [["FP32", tried["fp32"]], *([method, score] for method, score in tried["f1"].items())]
         words = [
             f"F1 on {tried['frames']} {tried['split']} frames of {tried['sequences']} sequences at the report threshold; the best was taken."
         ]

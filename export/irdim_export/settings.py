@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,122 +17,106 @@ from irdim_export.sensitive import leave_in_fp32, most_sensitive
 
 AUTO = "auto"
 MOST_FRAMES = 500  # validation frames on which settings are compared
-WORTH = 0.002  # F1 that INT8 may cost before --qat fine-tunes
+WORTH = 0.002  # F1 that INT8 may cost before anything is done about it, and that layers in FP32 must bring
 TUNED_FOR = "percentile"  # the ranges that fine_tune rounds by
-PAYS = 0.002  # F1 by which layers in FP32 must better the graph, beyond chance
 LEFT = (1, 3)  # how many of the most sensitive layers are tried in FP32
 
 
+@dataclass(frozen=True)
+class Trial:
+    """Where settings are tried. folder: holds the graphs; split: whose frames compare them."""
+
+    card: ModelCard
+    folder: Path
+    calibration: CalibrationSet
+    data: Dataset
+    split: str
+    progress: Callable[[str], None]
+
+    @property
+    def fp32(self) -> Path:
+        return self.folder / GRAPHS["fp32"]
+
+    @property
+    def int8(self) -> Path:
+        return self.folder / GRAPHS["int8"]
+
+
 def quantise_best(
-    card: ModelCard,
-    folder: Path,
-    calibration: CalibrationSet,
-    data: Dataset,
-    ranges: str,
-    *,
-    sensitive: bool,
-    fine_tuned: Callable[[Path], None] | None = None,
-    progress: Callable[[str], None],
+    trial: Trial, ranges: str, *, sensitive: bool, fine_tuned: Callable[[Path], None] | None = None
 ) -> dict[str, Any]:
-    """Write the INT8 graph beside the FP32 one. ranges: a method, or 'auto'; sensitive: look for layers that are better left in FP32; fine_tuned: writes an
-    FP32 graph with weights that bear INT8, where rounding alone costs much. Returns the choice and the scores it rests on, for bundle.json."""
-    fp32, int8 = folder / GRAPHS["fp32"], folder / GRAPHS["int8"]
-    split = "val" if data.sequences("val") else "train"
+    """Write the INT8 graph beside the FP32 one. Returns the choice and the scores it rests on, for bundle.json.
+
+    ranges: a method, or 'auto'. Where INT8 then costs more than WORTH: fine_tuned writes an FP32 graph with weights that bear INT8, and with sensitive,
+    layers are looked for that are better left in FP32.
+    """
     methods = tuple(METHODS) if ranges == AUTO else (ranges,)
-    graphs = {method: folder / f"{method}.onnx" for method in methods}
+    graphs = {method: trial.folder / f"{method}.onnx" for method in methods}
     for method, graph in graphs.items():
-        progress(f"calibrating on {len(calibration.inputs)} patches, {method} ranges")
-        quantise(fp32, graph, calibration, method)
-    chosen: dict[str, Any] = {"ranges": ranges}
-    if ranges == AUTO:
-        progress(f"comparing {', '.join(methods)} ranges on at most {MOST_FRAMES} {split} frames")
-        f1, counted, _ = _compare(card, graphs, data, split)
-        best = max(methods, key=lambda method: f1[method])
-        chosen = {"ranges": best, "tried": {"split": split, **counted, "f1": f1}}
-    shutil.move(graphs.pop(chosen["ranges"]), int8)
+        trial.progress(f"calibrating on {len(trial.calibration.inputs)} patches, {method} ranges")
+        quantise(trial.fp32, graph, trial.calibration, method)
+    f1, counted, _ = _compare(trial, {"fp32": trial.fp32, **graphs})
+    whole = f1.pop("fp32")
+    best = max(methods, key=lambda method: f1[method])
+    chosen: dict[str, Any] = {"ranges": best, "tried": {**counted, "fp32": whole, "f1": f1}}
+    shutil.move(graphs.pop(best), trial.int8)
     for graph in graphs.values():
         graph.unlink()
-    source = fp32
-    if fine_tuned is not None:
-        source, qat = _fine_tune(card, folder, calibration, data, split, fine_tuned, progress)
-        chosen |= {"qat": qat} | ({"ranges": TUNED_FOR} if qat["kept"] else {})
-    if sensitive:
-        chosen |= _leave_sensitive(card, folder, source, calibration, data, split, progress)
-    if source != fp32:
+    source, now = trial.fp32, f1[best]
+    if fine_tuned is not None and whole - now > WORTH:
+        source, chosen["qat"] = _fine_tune(trial, fine_tuned)
+        if chosen["qat"]["kept"]:
+            chosen["ranges"], now = TUNED_FOR, chosen["qat"]["f1"]["qat"]
+    if sensitive and whole - now > WORTH:
+        chosen |= _leave_sensitive(trial, source)
+    if source != trial.fp32:
         source.unlink()
     return chosen
 
 
-def _fine_tune(
-    card: ModelCard,
-    folder: Path,
-    calibration: CalibrationSet,
-    data: Dataset,
-    split: str,
-    fine_tuned: Callable[[Path], None],
-    progress: Callable[[str], None],
-) -> tuple[Path, dict[str, Any]]:
-    """Fine-tune where INT8 costs more than WORTH, and keep what scores better. Returns the FP32 graph that INT8 now stands for, and what was found."""
-    graphs = {name: folder / graph for name, graph in GRAPHS.items()}
-    progress(f"comparing FP32 and INT8 on at most {MOST_FRAMES} {split} frames")
-    f1, counted, _ = _compare(card, graphs, data, split)
-    found: dict[str, Any] = {"split": split, **counted, "f1": f1, "kept": False}
-    if f1["fp32"] - f1["int8"] <= WORTH:
-        progress(
-            f"no fine-tuning: INT8 costs {100 * (f1['fp32'] - f1['int8']):.2f} points of F1, at most {100 * WORTH:g} are left alone"
-        )
-        return graphs["fp32"], found
-    source, tuned = folder / "tuned.onnx", folder / "tuned.int8.onnx"
+def _fine_tune(trial: Trial, fine_tuned: Callable[[Path], None]) -> tuple[Path, dict[str, Any]]:
+    """Keep what scores better. Returns the FP32 graph that INT8 now stands for, and what was found."""
+    source, tuned = trial.folder / "tuned.onnx", trial.folder / "tuned.int8.onnx"
     fine_tuned(source)
-    quantise(source, tuned, calibration, TUNED_FOR)
-    found["f1"], _, _ = _compare(card, {**graphs, "qat": tuned}, data, split)
-    found["kept"] = found["f1"]["qat"] > found["f1"]["int8"]
-    if not found["kept"]:
-        source.unlink()
-        tuned.unlink()
-        return graphs["fp32"], found
-    shutil.move(tuned, graphs["int8"])
-    return source, found
+    quantise(source, tuned, trial.calibration, TUNED_FOR)
+    f1, counted, _ = _compare(trial, {"int8": trial.int8, "qat": tuned})
+    if f1["qat"] > f1["int8"]:
+        shutil.move(tuned, trial.int8)
+        return source, {**counted, "f1": f1, "kept": True}
+    source.unlink()
+    tuned.unlink()
+    return trial.fp32, {**counted, "f1": f1, "kept": False}
 
 
-def _leave_sensitive(
-    card: ModelCard,
-    folder: Path,
-    source: Path,
-    calibration: CalibrationSet,
-    data: Dataset,
-    split: str,
-    progress: Callable[[str], None],
-) -> dict[str, Any]:
-    """Try the graph with its most sensitive layers as they are in `source`, FP32, and keep that where it pays."""
-    int8 = folder / GRAPHS["int8"]
-    progress("looking for sensitive layers")
-    ranked = most_sensitive(source, int8, calibration.inputs)
-    graphs = {"int8": int8}
+def _leave_sensitive(trial: Trial, source: Path) -> dict[str, Any]:
+    """Try the graph with its most sensitive layers as they are in `source`, FP32, and keep that where it pays beyond chance."""
+    trial.progress("looking for sensitive layers")
+    ranked = most_sensitive(source, trial.int8, trial.calibration.inputs)
+    graphs = {str(count): trial.folder / f"left-{count}.onnx" for count in LEFT}
     for count in LEFT:
-        graphs[str(count)] = folder / f"left-{count}.onnx"
-        leave_in_fp32(source, int8, graphs[str(count)], [name for name, _ in ranked[:count]])
-    progress(f"comparing {' and '.join(map(str, LEFT))} of them in FP32 on at most {MOST_FRAMES} {split} frames")
-    f1, counted, per_sequence = _compare(card, graphs, data, split)
-    gains = {c: paired_difference(per_sequence["int8"], per_sequence[str(c)]) for c in LEFT}
-    best = next((c for c in LEFT if gains[c].f1 >= PAYS and gains[c].clear), None)
-    if best is not None:
-        shutil.move(graphs.pop(str(best)), int8)
-    for count in LEFT:
-        graphs.get(str(count), int8.with_name("-")).unlink(missing_ok=True)
-    left = [name for name, _ in ranked[: best or 0]]
+        leave_in_fp32(source, trial.int8, graphs[str(count)], [name for name, _ in ranked[:count]])
+    f1, counted, per_sequence = _compare(trial, {"int8": trial.int8, **graphs})
+    gains = {count: paired_difference(per_sequence["int8"], per_sequence[str(count)]) for count in LEFT}
+    best = next((count for count in LEFT if gains[count].f1 >= WORTH and gains[count].clear), 0)
+    if best:
+        shutil.move(graphs.pop(str(best)), trial.int8)
+    for graph in graphs.values():
+        graph.unlink()
     decibels = {name: round(gain, 2) for name, gain in ranked[: max(LEFT)]}
-    return {"higher_precision": left, "sensitive": {"split": split, **counted, "decibels": decibels, "f1": f1}}
+    left = [name for name, _ in ranked[:best]]
+    return {"higher_precision": left, "sensitive": {**counted, "decibels": decibels, "f1": f1}}
 
 
 def _compare(
-    card: ModelCard, graphs: dict[str, Path], data: Dataset, split: str
-) -> tuple[dict[str, float], dict[str, int], dict[str, dict[str, Score]]]:
-    """F1 of each graph at the report threshold; on how many frames and sequences; and each graph's score of each sequence."""
+    trial: Trial, graphs: dict[str, Path]
+) -> tuple[dict[str, float], dict[str, Any], dict[str, dict[str, Score]]]:
+    """F1 of each graph at the report threshold; on which frames; and each graph's score of each sequence."""
+    trial.progress(f"comparing {', '.join(graphs)} on at most {MOST_FRAMES} {trial.split} frames")
     engines = {name: open_engine(graph) for name, graph in graphs.items()}
-    found = score_side_by_side(card, engines, data, split, most_frames=MOST_FRAMES)
-    threshold = card.thresholds.report
+    found = score_side_by_side(trial.card, engines, trial.data, trial.split, most_frames=MOST_FRAMES)
+    threshold = trial.card.thresholds.report
     scores = {name: metric.at(threshold) for name, metric in found.metrics.items()}
-    counted = {"frames": next(iter(scores.values())).frames, "sequences": len(found.sequences)}
+    frames = next(iter(scores.values())).frames
+    counted = {"split": trial.split, "frames": frames, "sequences": len(found.sequences)}
     per_sequence = {name: {s: m[name].at(threshold) for s, m in found.sequences.items()} for name in graphs}
     return {name: round(score.f1, 6) for name, score in scores.items()}, counted, per_sequence
