@@ -17,8 +17,8 @@ from irdim.errors import InputError
 from irdim.files import atomic_file
 from irdim.remote import hide_password
 from irdim_edge import daemon, logs
-from irdim_edge.config import check_config, commented_config, load_config, number_or_text, parse_config
-from irdim_edge.engine_commands import build, inspect
+from irdim_edge.config import STARTER, check_config, commented_config, load_config, number_or_text, parse_config
+from irdim_edge.engine_commands import bench, build, inspect
 from irdim_edge.keys import keygen
 from irdim_edge.spool import Spool
 from irdim_edge.status import Summary, read_status
@@ -54,7 +54,7 @@ def config(
     Example: irdim-edge config --bundle bundles/first --source recordings/night --upload sftp://me@depot/logs --write edge.toml
     """
     if write is not None:  # its paths will count from its own folder, these from here
-        bundle = str(Path(bundle).resolve()) if bundle else None
+        bundle = str(Path(bundle).resolve()) if bundle and bundle != STARTER else bundle
         source = [str(Path(s).resolve()) for s in source or []]
         out = str(Path(out).resolve()) if out else None
         upload = str(Path(upload).resolve()) if upload and "://" not in upload else upload
@@ -154,6 +154,7 @@ def upload(config: ConfigFile, as_json: AsJson = False) -> None:
 
 app.command()(build)
 app.command()(inspect)
+app.command()(bench)
 app.command()(keygen)
 app.add_typer(logs.app, name="logs")
 

@@ -29,6 +29,8 @@ else:
 _Path = Annotated[str, Field(min_length=1)]
 _DEFAULTS = TrackerOptions()
 MB = 1 << 20
+STARTER = "starter"
+STARTER_FOLDER = Path(__file__).with_name(STARTER)  # tools/make_starter.py makes it
 
 
 class _Section(BaseModel):
@@ -166,7 +168,10 @@ class Config(_Section):
     key: str = Field(
         default="", description="Private key that signs field logs (irdim-edge keygen); empty: they are not signed."
     )
-    bundle: _Path = Field(default="bundle", description="The bundle to run (made by irdim-export).")
+    bundle: _Path = Field(
+        default=STARTER,
+        description=f'The bundle to run (made by irdim-export); "{STARTER}": the one that comes with irdim, trained on generated sequences alone.',
+    )
     precision: Literal["int8", "fp32"] = Field(default="int8", description='Which of its graphs: "int8" or "fp32".')
     engine: Literal["auto", "onnxruntime", "tensorrt"] = Field(
         default="auto",
@@ -212,7 +217,7 @@ class Config(_Section):
 
     @property
     def bundle_path(self) -> Path:
-        return Path(self.bundle)
+        return STARTER_FOLDER if _is_starter(self.bundle) else Path(self.bundle)
 
     @property
     def out_path(self) -> Path:
@@ -322,6 +327,11 @@ def _is_section(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, _Section)
 
 
+def _is_starter(bundle: str, folder: Path = Path()) -> bool:
+    """A folder of that name wins over the one that comes with irdim."""
+    return bundle == STARTER and not (folder / bundle).exists()
+
+
 def _absolute(config: Config, folder: Path) -> Config:
     def at(text: str) -> str:
         return str(folder / Path(text).expanduser()) if text else ""
@@ -329,7 +339,7 @@ def _absolute(config: Config, folder: Path) -> Config:
     url = config.upload.url
     return config.model_copy(
         update={
-            "bundle": at(config.bundle),
+            "bundle": config.bundle if _is_starter(config.bundle, folder) else at(config.bundle),
             "key": at(config.key),
             "out": at(config.out),
             "camera": config.camera.model_copy(update={"paths": [at(p) for p in config.camera.paths]}),

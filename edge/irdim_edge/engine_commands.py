@@ -1,4 +1,4 @@
-"""irdim-edge build and irdim-edge inspect: what a bundle is, and the engine that this device makes of it."""
+"""irdim-edge build, inspect and bench: what a bundle is, the engine that this device makes of it, and how fast that is."""
 
 import json
 import time
@@ -14,9 +14,10 @@ from rich.table import Table
 from irdim.bundle import GRAPHS, Bundle
 from irdim.engines import Engine
 from irdim.engines.building import open_built
-from irdim.engines.choice import engine_graph
+from irdim.engines.choice import engine_graph, tensorrt_is_there
 from irdim.engines.options import BuildOptions, parse_size, size_text
 from irdim.signing import read_public_key
+from irdim_edge.config import STARTER_FOLDER
 
 BundleFolder = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle (folder) that irdim-export made.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -97,6 +98,47 @@ def inspect(
     for name, digest in found.files.items():
         files.add_row(name, f"{(found.path / name).stat().st_size:,}", digest)
     console.print(files)
+
+
+def bench(
+    bundle: Annotated[
+        Path | None, typer.Argument(metavar="BUNDLE", help="Bundle (folder); by default the one that comes with irdim.")
+    ] = None,
+    size: Annotated[str, typer.Option(help="Frame size.")] = size_text(DEFAULTS.usual),
+    frames: Annotated[int, typer.Option(min=2, help="Frames of each of the rounds.")] = 20,
+    threads: Annotated[int, typer.Option(min=0, help="Of ONNX Runtime; 0: all cores.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the whole pipeline (input, engine, decoding, tracks) beside the bare engine, in turns in one run: frames/s, and each stage.
+
+    Every graph of the bundle on every engine that this machine has. Frames are generated, 16 bits, flat out.
+
+    Example: irdim-edge bench bundles/first --size 640x512
+    """
+    from irdim_edge.benchmark import measure
+
+    loaded, (height, width) = Bundle.load(bundle or STARTER_FOLDER), parse_size(size)
+    engines = ("onnxruntime", "tensorrt") if tensorrt_is_there() else ("onnxruntime",)
+    console, found = Console(stderr=True, highlight=False), []
+    for engine in engines:
+        for precision in GRAPHS:
+            with console.status(f"{precision} on {engine}"):
+                found.append(
+                    measure(
+                        loaded, precision=precision, engine=engine, threads=threads, size=(height, width), frames=frames
+                    )
+                )
+    if as_json:
+        print(json.dumps({"bundle": loaded.digest, "size": size, "measured": [asdict(m) for m in found]}))
+        return
+    table = Table("", *(f"{m.precision}, {m.engine}" for m in found))
+    table.add_row("pipeline, frames/s", *(f"{m.pipeline:.1f}" for m in found))
+    table.add_row("engine alone, frames/s", *(f"{m.bare:.1f}" for m in found))
+    table.add_row("ratio", *(f"{m.ratio:.2f}" for m in found))
+    for stage in found[0].milliseconds:
+        table.add_row(f"{stage}, ms", *("{:.1f} ({:.1f})".format(*m.milliseconds[stage]) for m in found))
+    table.caption = f"frames of {size}; p50 and, in brackets, p99"
+    Console(highlight=False).print(table)
 
 
 def seconds_a_run(engine: Engine, shape: tuple[int, int, int]) -> float:
