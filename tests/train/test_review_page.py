@@ -266,7 +266,7 @@ def test_an_item_whose_frames_are_gone_says_so_and_can_be_skipped(data, serve, b
     assert [r[1] for r in reviews(data)] == ["skip"]
 
 
-def test_a_server_that_was_killed_loses_nothing(data, serve, browser):
+def test_a_decision_that_did_not_arrive_is_said_and_can_be_repeated(data, serve, browser):
     page = opened(browser, serve(data))
     press(page, "t")
     page.route("**/decision", lambda route: route.abort())
