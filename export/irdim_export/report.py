@@ -53,9 +53,14 @@ def write_parity_report(
     if tried := calibration.get("tried"):
         rows = [["FP32", tried["fp32"]], *([method, score] for method, score in tried["f1"].items())]
         words = [
-            f"F1 on {tried['frames']} {tried['split']} frames of {tried['sequences']} sequences at the report threshold; the best was taken."
+            f"F1 on {tried['frames']} {tried['split']} frames of {tried['sequences']} sequence(s) at the report threshold; the best was taken."
         ]
         sections.insert(1, Section("Ways to read the ranges", words, [Table(["ranges", "F1"], rows)]))
+    if found := calibration.get("qat"):
+        scores_then = ", ".join(f"{name}: {f1:.4f}" for name, f1 in found["f1"].items())
+        kept = "the fine-tuned weights were kept" if found["kept"] else "the fine-tuned weights were not kept"
+        words = [f"F1 on the same {found['frames']} {found['split']} frames: {scores_then}; {kept}."]
+        sections.append(Section("Fine-tuning with rounded weights", words))
     if found := calibration.get("sensitive"):
         left = ", ".join(calibration["higher_precision"]) or "none: it did not pay"
         words = [

@@ -15,6 +15,7 @@ from irdim.engines.choice import engine_graph, open_bundle_engine
 from irdim.engines.options import BuildOptions, engine_key, parse_size
 from irdim.errors import InputError
 from irdim.signing import Signer, generate_key
+from irdim_edge.config import check_config, parse_config
 
 
 @pytest.fixture
@@ -156,3 +157,14 @@ def test_auto_takes_onnx_runtime_where_there_is_no_tensorrt(small_bundle):
         open_bundle_engine(bundle, engine="tensorrt")
     with pytest.raises(InputError, match="engine 'cuda' is not known"):
         open_bundle_engine(bundle, engine="cuda")
+
+
+def test_a_device_refuses_a_bundle_that_nobody_it_trusts_has_signed(signed, tmp_path):
+    folder, key = signed
+    (tmp_path / "recordings").mkdir()
+    for trusted, why in (("0" * 64, "not among the keys"), ("me", "'me' is no public key")):
+        text = f'bundle = "{folder}"\nrequire_signed_by = ["{trusted}"]\n'
+        with pytest.raises(InputError, match=why):
+            check_config(parse_config(text, tmp_path / "edge.toml"), bundle=True, source=False, upload=False)
+    good = parse_config(f'bundle = "{folder}"\nrequire_signed_by = ["{key}"]\n', tmp_path / "edge.toml")
+    check_config(good, bundle=True, source=False, upload=False)

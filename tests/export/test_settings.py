@@ -1,0 +1,29 @@
+"""All that may happen to a graph between FP32 and INT8, in one export."""
+
+import pytest
+
+from irdim.bundle import Bundle
+from irdim_export import settings
+from irdim_export.export import ExportOptions, export
+from irdim_export.quantise import check_form
+
+
+@pytest.mark.slow
+def test_fine_tuning_and_sensitive_layers_end_in_the_same_form(small_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(settings, "WORTH", -1.0)  # whatever INT8 costs, everything is tried
+    bundle = export(small_run, tmp_path / "bundle", ExportOptions("mse", 64, whole=True, qat=1))
+    chosen = bundle.description["calibration"]
+    best = max(chosen["qat"]["f1"].values())
+    assert chosen["qat"]["kept"] == (chosen["qat"]["f1"]["qat"] == best > chosen["qat"]["f1"]["int8"])
+    assert chosen["ranges"] == (settings.TUNED_FOR if chosen["qat"]["kept"] else "mse")
+    assert chosen["higher_precision"] == []  # one sequence: nothing is beyond chance
+    assert check_form(bundle.graph("int8"))["quantised Conv"] == 9
+    listed = {"model.onnx", "model.int8.onnx", "model.int8.fp16.onnx", "model.whole.onnx", "samples.npy", "parity.html"}
+    assert {p.name for p in (tmp_path / "bundle").iterdir()} == {*listed, "bundle.json"}
+
+
+def test_ranges_that_were_named_are_taken_and_nothing_else_is_tried(small_run, small_bundle, tmp_path):
+    bundle = export(small_run, tmp_path / "bundle", ExportOptions("minmax", 64, sensitive=False))
+    chosen = bundle.description["calibration"]
+    assert (chosen["ranges"], list(chosen["tried"]["f1"])) == ("minmax", ["minmax"])
+    assert chosen["digest"] == Bundle.load(small_bundle).description["calibration"]["digest"]
