@@ -18,7 +18,12 @@ from irdim_train.reporting.drift import Drift, compare, training_histograms
 from irdim_train.reporting.sample import Rate, Sampled, false_alarm_rate, miss_rate, share
 
 CONFIRMS = {kind: ("accept", INTERFERENCE if kind in (FALSE_ALARM, STILL) else TARGET) for kind in KINDS}
-COMPLETE = ("accept", "background", TARGET, INTERFERENCE)  # decisions by which the boxes of a sampled frame are complete
+COMPLETE = (
+    "accept",
+    "background",
+    TARGET,
+    INTERFERENCE,
+)  # decisions by which the boxes of a sampled frame are complete
 MOST_STEP = 1000  # frames
 Key = tuple[int, str, str]
 
