@@ -205,6 +205,17 @@ def test_another_folder_and_other_options_are_refused(begun, data, tmp_path):
         open_loop(tmp_path / "nothing", None)
 
 
+def test_a_data_set_without_labels_is_refused_and_left_as_it_is(tmp_path, data):
+    with Dataset.create(tmp_path / "bare") as bare, Dataset.open(data) as d:
+        s = d.sequence("seq2")
+        given = [Frame(t, t / 25, f) for t, f in enumerate(d.frames(s))]
+        bare.add_sequence("a", given, {}, split="train", group="a", source="", who="tests", interval=1 / 25)
+        with pytest.raises(InputError, match="no training sequence has a labelled target"):
+            iterate(open_loop(tmp_path / "loop", config(bare.path)), CPU)
+        assert not bare.boxes(bare.sequence("a"))
+        assert not (tmp_path / "loop").exists()
+
+
 def test_an_oracle_that_does_not_know_a_sequence_says_so(data, tmp_path):
     with Dataset.create(tmp_path / "other") as other, Dataset.open(data) as d:
         s = d.sequence("seq0")

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from irdim.boxes import TARGET
 from irdim.dataset import Dataset
+from irdim.errors import InputError
 from irdim.files import atomic_file
 from irdim.metrics import CentreDistance
 from irdim.patches import Patches
@@ -45,8 +47,9 @@ def iterate(state: LoopState, device: torch.device, *, tell: Callable[[str], Non
     config = state.config
     with Dataset.open(Path(config.data)) as data:
         if not state.turns:
-            state.folder.mkdir(parents=True, exist_ok=True)
             data.check_splits()
+            _check_labelled(data)
+            state.folder.mkdir(parents=True, exist_ok=True)
             state.pool = cover_pool(data, config.pool)
             state.turns.append(Turn(0))
             state.save()
@@ -56,6 +59,15 @@ def iterate(state: LoopState, device: torch.device, *, tell: Callable[[str], Non
             _advance(state, data)
             state.save()
     return state
+
+
+def _check_labelled(data: Dataset) -> None:
+    """Raises InputError where there is nothing to begin with."""
+    of = (b for s in data.sequences("train") for boxes in data.boxes(s).values() for b in boxes)
+    if not any(b.label == TARGET for b in of):
+        raise InputError(
+            f"{data.path}: no training sequence has a labelled target to begin with; label some (irdim-train label)"
+        )
 
 
 def _advance(state: LoopState, data: Dataset) -> None:
