@@ -4,7 +4,7 @@ import importlib.util
 import logging
 from pathlib import Path
 
-from irdim.bundle import HALF_GRAPH, Bundle
+from irdim.bundle import HALF_GRAPH, SAMPLES, Bundle
 from irdim.engines import ENGINES, Engine, open_engine
 from irdim.engines.building import Graph, open_built
 from irdim.engines.tensorrt import Gpu
@@ -17,11 +17,13 @@ logger = logging.getLogger("irdim.engines")
 def open_bundle_engine(
     bundle: Bundle, *, precision: str = "int8", engine: str = "auto", threads: int = 0, cache: Path | None = None
 ) -> Engine:
-    """engine: 'onnxruntime'; 'tensorrt', taken from the cache or built now; 'auto', TensorRT where it, pycuda and a GPU are there. threads: of ONNX
-    Runtime, 0 for all cores; cache: folder of built engines, the user's where it is None. Raises InputError."""
+    """engine: 'onnxruntime'; 'tensorrt', taken from the cache or built now; 'auto', TensorRT where it, pycuda, a GPU and the bundle's sample frames are there.
+    threads: of ONNX Runtime, 0 for all cores; cache: folder of built engines, the user's where it is None. Raises InputError."""
     if engine not in ENGINES:
         raise InputError(f"engine '{engine}' is not known; choose one of {', '.join(ENGINES)}")
     graph = bundle.graph(precision)
+    if engine == "auto" and SAMPLES not in bundle.files:  # an engine could not be checked
+        engine = "onnxruntime"
     if engine == "onnxruntime" or (engine == "auto" and not tensorrt_is_there()):
         return open_engine(graph, threads=threads)
     return open_built(engine_graph(bundle, precision), cache=cache).engine
