@@ -10,8 +10,10 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
+from irdim.bundle import GRAPHS, HALF_GRAPH, SAMPLES, Bundle, write_description
 from irdim.command_line import run_command
 
 STARTER = Path(__file__).resolve().parents[1] / "edge" / "irdim_edge" / "starter"
@@ -27,6 +29,7 @@ SCENES: dict[str, tuple[str, ...]] = {
     "hardly moving": ("--snr", "7", "--speed", "0.1", "--drift", "0.2"),
     "empty": ("--targets", "0", "--clouds", "30", "--edges", "hard", "--knots", "3", "--stripes", "20"),
 }
+KEPT_SAMPLES = 4
 VALIDATE = 2  # of the sequences of each scene, for the threshold
 
 
@@ -34,8 +37,8 @@ def make_starter(
     work: Annotated[
         Path | None, typer.Option(help="Folder to work in, which is kept; by default a temporary one.")
     ] = None,
-    sequences: Annotated[int, typer.Option(help="Of each of the eight scenes.")] = 10,
-    epochs: Annotated[int, typer.Option(help="Of the training.")] = 20,
+    sequences: Annotated[int, typer.Option(help="Of each of the eight scenes.")] = 8,
+    epochs: Annotated[int, typer.Option(help="Of the training.")] = 14,
 ) -> None:
     """Generate, train, quantise, and put the bundle where the package has it."""
     if work is not None:
@@ -56,11 +59,21 @@ def _make(work: Path, sequences: int, epochs: int) -> None:
     _call("irdim-train", "crop", work / "data", "--size", 80, "--frame-step", 4, "--out", work / "patches")
     _call("irdim-train", "fit", work / "patches", "--preset", "nano", "--epochs", epochs, "--out", work / "run")
     _call("irdim-export", work / "run", "--int8", "--out", work / "bundle")
+    _ship(Bundle.load(work / "bundle"))
+
+
+def _ship(bundle: Bundle) -> None:
+    """Into the package: without the report, and with as many sample frames as keep it under 2 MB."""
     if STARTER.exists():
         shutil.rmtree(STARTER)
     STARTER.mkdir()
-    for name in ("bundle.json", "model.onnx", "model.int8.onnx"):
-        shutil.copy(work / "bundle" / name, STARTER / name)
+    for name in (GRAPHS["fp32"], GRAPHS["int8"], HALF_GRAPH):
+        if name in bundle.files:
+            shutil.copy(bundle.path / name, STARTER / name)
+    np.save(STARTER / SAMPLES, np.load(bundle.path / SAMPLES, allow_pickle=False)[:KEPT_SAMPLES])
+    ours = ("format", "version", "model", "scores", "files")
+    extra = {key: value for key, value in bundle.description.items() if key not in ours}
+    write_description(STARTER, bundle.card, bundle.scores, extra)
     print(f"{STARTER}: {sum(p.stat().st_size for p in STARTER.iterdir()) / 1e3:.0f} kB")
 
 

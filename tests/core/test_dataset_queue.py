@@ -3,7 +3,6 @@
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -327,7 +326,8 @@ def test_pages_go_through_the_open_items_once_each(data: Dataset) -> None:
     assert data.queue_progress() == {"kinds": {"missed": {"all": 11, "decided": 1}}, "sequences": ["a"]}
 
 
-def test_a_queue_of_200_000_items_is_turned_over_in_under_a_second(data: Dataset) -> None:
+def test_a_queue_of_200_000_items_is_turned_over_by_its_indices(data: Dataset) -> None:
+    """Counted in SQLite's own steps, some ten million of which it takes in a second: a busy machine changes nothing."""
     connection = data._store.connection
     with data.transaction():
         connection.execute(
@@ -338,9 +338,15 @@ def test_a_queue_of_200_000_items_is_turned_over_in_under_a_second(data: Dataset
             "INSERT INTO reviews (item, decision, iteration, who, why, at) SELECT id, 'accept', 0, 'a', '', '' "
             "FROM queue ORDER BY score DESC, id LIMIT 100000"
         )
-    began = time.monotonic()
+    steps = 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 10_000
+
+    connection.set_progress_handler(count, 10_000)
     for order, kind in (("score", None), ("score", "missed"), ("sequence", None)):
         [item, *_] = data.queue_page(order=order, kind=kind)
         data.decide(item.id, "accept", who="ann", why="review")
     assert data.queue_progress()["kinds"]["missed"]["decided"] == 100_003
-    assert time.monotonic() - began < 1.0
+    assert steps < 20e6
