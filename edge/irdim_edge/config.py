@@ -27,6 +27,8 @@ else:
     import tomli as tomllib
 
 _Path = Annotated[str, Field(min_length=1)]
+_Pixels = Annotated[float, Field(allow_inf_nan=False)]
+_Corner = tuple[_Pixels, _Pixels]
 _DEFAULTS = TrackerOptions()
 MB = 1 << 20
 STARTER = "starter"
@@ -55,6 +57,11 @@ class CameraSection(_Section):
     )
     step: int = Field(
         default=1, ge=1, le=1000, description="Take every n-th frame: for a camera faster than the bundle's interval."
+    )
+
+    masks: list[Annotated[list[_Corner], Field(min_length=3)]] = Field(
+        default=[],
+        description="Polygons on the sensor in which nothing is reported, px of the frame, such as [[[0, 400], [640, 400], [640, 512], [0, 512]]].",
     )
 
     @field_validator("rate")

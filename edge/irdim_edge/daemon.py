@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from irdim.bundle import Bundle
@@ -21,6 +22,7 @@ from irdim.tracks import Tracker, Verdict
 from irdim_edge.cameras import Replay, check_interval, open_replay
 from irdim_edge.candidates import Candidates
 from irdim_edge.config import Config
+from irdim_edge.masks import Masks
 from irdim_edge.outputs import Parts
 from irdim_edge.policy import DAY, MERGED, OVER_BUDGET, Budget, Merger
 from irdim_edge.spool import Spool
@@ -91,6 +93,7 @@ class _Run:
         self.summary = Summary(config.device_name, config.camera.name)
         self._config, self._camera, self._show, self._reloading = config, camera, show, reloading
         self._notifier = notifier
+        self._masks = Masks(config.camera.masks)
         self._takeover = Takeover(
             config.bundle_path,
             bundle,
@@ -139,6 +142,7 @@ class _Run:
     def push(self, frame: Frame) -> None:
         """Take a frame: through the new bundle where one is ready, else through the one that runs."""
         step = self._take_over(frame) or self._detector.push(frame)
+        step = replace(step, detections=[d for d in step.detections if not self._masks.hide(d.x, d.y)])
         if step.status != "ok" and self._judging:  # the stream broke: no verdict may look across the gap
             self.end_sequence()
         self._judging = step.status == "ok"
@@ -284,6 +288,8 @@ class _Run:
         """Hand verdicts to the writer, with a suspect for each that is new and that the budget allows."""
         tracks = {t.id: t for t in self._tracker.tracks} if verdicts and tracks is None else tracks or {}
         for verdict in verdicts:
+            if verdict.kind != SAMPLE and self._masks.hide(verdict.x, verdict.y):
+                continue  # a track that crosses a mask is not missed there
             self.summary.verdicts[verdict.kind] += 1
             line: dict[str, Any] = {"v": 1, "source": self.summary.source, **verdict_json(verdict)}
             at, suspect = self._cutter.time(verdict.frame), None
