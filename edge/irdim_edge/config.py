@@ -168,6 +168,38 @@ class UploadSection(_Section):
         return self
 
 
+class ServeSection(_Section):
+    port: int = Field(
+        default=0, ge=0, le=65535, description="Port of /healthz, /metrics (Prometheus) and /status; 0: none is opened."
+    )
+    host: str = Field(default="127.0.0.1", description="Address to listen on; another than loopback needs a token.")
+    token_file: str = Field(
+        default="", description="File of the token that every request must bear (Authorization: Bearer TOKEN)."
+    )
+    stale: float = Field(
+        default=30.0, gt=0, description="Seconds without a frame from which /healthz says that something is wrong."
+    )
+
+    @model_validator(mode="after")
+    def _guarded(self) -> "ServeSection":
+        if self.port and self.host not in ("127.0.0.1", "::1", "localhost") and not self.token_file:
+            raise ValueError(f"serve.host {self.host} is not loopback: set serve.token_file")
+        return self
+
+    @property
+    def token(self) -> str:
+        """Raises InputError where the file cannot be read, or holds none."""
+        if not self.token_file:
+            return ""
+        try:
+            token = Path(self.token_file).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{self.token_file}: cannot be read ({error}); write the token into it") from None
+        if len(token) < 16 or not token.isascii():
+            raise InputError(f"{self.token_file}: a token has at least 16 ASCII characters (openssl rand -hex 16)")
+        return token
+
+
 class Config(_Section):
     """What `irdim-edge run` is told. Relative paths count from the file's folder."""
 
@@ -202,6 +234,7 @@ class Config(_Section):
     suspects: SuspectsSection = SuspectsSection()
     spool: SpoolSection = SpoolSection()
     upload: UploadSection = UploadSection()
+    serve: ServeSection = ServeSection()
 
     @model_validator(mode="after")
     def _fits(self) -> "Config":
@@ -350,6 +383,7 @@ def _absolute(config: Config, folder: Path) -> Config:
             "key": at(config.key),
             "out": at(config.out),
             "camera": config.camera.model_copy(update={"paths": [at(p) for p in config.camera.paths]}),
+            "serve": config.serve.model_copy(update={"token_file": at(config.serve.token_file)}),
             "spool": config.spool.model_copy(update={"path": at(config.spool.path)}),
             "upload": config.upload.model_copy(
                 update={

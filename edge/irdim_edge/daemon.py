@@ -7,9 +7,12 @@ Whatever kills it, the next run goes on: with a new part of the output, and with
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from irdim.bundle import Bundle
 from irdim.dataset.frames import read_through
@@ -25,6 +28,7 @@ from irdim_edge.config import Config
 from irdim_edge.masks import Masks
 from irdim_edge.outputs import Parts
 from irdim_edge.policy import DAY, MERGED, OVER_BUDGET, Budget, Merger
+from irdim_edge.serving import Idle, Server
 from irdim_edge.spool import Spool
 from irdim_edge.status import Summary, only_run
 from irdim_edge.suspects import Cutter, verdict_json
@@ -36,6 +40,7 @@ from irdim_edge.writer import Writer
 
 EVERY = 1.0  # seconds between two writings of status.json, and two looks at the bundle's path
 EXPIRE_EVERY = 60.0  # seconds between two looks at the age of what waits in the spool
+TIMED = 1000  # of the last frames, whose time is kept
 TALLY_EVERY = 3600.0  # seconds that a tally covers
 DETECTIONS, VERDICTS = "detections", "verdicts"
 
@@ -126,7 +131,10 @@ class _Run:
         self._began = time.monotonic()
         self._saved, self._expired = -EVERY, -EXPIRE_EVERY
         self._judging = False
+        self._spent: deque[float] = deque(maxlen=TIMED)
+        self._idle = Idle()
         self._save()
+        self._server = self._serve()
         if self._uploader:
             self._uploader.start()
 
@@ -141,7 +149,10 @@ class _Run:
 
     def push(self, frame: Frame) -> None:
         """Take a frame: through the new bundle where one is ready, else through the one that runs."""
+        begun = time.perf_counter()
         step = self._take_over(frame) or self._detector.push(frame)
+        self._spent.append(time.perf_counter() - begun)
+        self._idle.touch()
         step = replace(step, detections=[d for d in step.detections if not self._masks.hide(d.x, d.y)])
         if step.status != "ok" and self._judging:  # the stream broke: no verdict may look across the gap
             self.end_sequence()
@@ -190,6 +201,8 @@ class _Run:
             self._uploader.stop()
         self.summary.state = state
         self._save()
+        if self._server is not None:
+            self._server.close()
         self._show(self.summary)
         self._parts.close()
         self._spool.close()
@@ -321,6 +334,14 @@ class _Run:
             self._source_digest = _digest(source)
         return {**where, "source_digest": self._source_digest or None, **self._bundle_context, "interval": interval}
 
+    def _serve(self) -> Server | None:
+        serve = self._config.serve
+        return Server(serve.host, serve.port, serve.token, serve.stale, self._said) if serve.port else None
+
+    def _said(self) -> dict[str, Any]:
+        """The status as it is now; called by the server's threads."""
+        return {**self.summary.to_json(), "idle": round(self._idle.seconds, 3)}
+
     def _judged_so_far(self) -> dict[str, dict[str, int]]:
         s = self.summary
         return {kind: {"merged": s.merged[kind], "over_budget": s.over_budget[kind]} for kind in KINDS}
@@ -336,6 +357,9 @@ class _Run:
         s.seconds = round(time.monotonic() - self._began, 3)
         s.suspects, s.dropped = self._writer.logged, self._writer.dropped
         s.evicted = sum(self._spool.evicted.values())
+        if self._spent:
+            quantiles = np.quantile(np.array(self._spent), (0.5, 0.99))
+            s.milliseconds = {q: round(1e3 * float(v), 3) for q, v in zip(("p50", "p99"), quantiles, strict=True)}
         s.detections_file = self._parts.path(DETECTIONS).name
         if self._uploader:
             s.uploaded = self._uploader.state.uploaded

@@ -45,6 +45,9 @@ class Summary:
     evicted: int = 0
     recovered: dict[str, int] = field(default_factory=dict)
     detections_file: str = ""
+    milliseconds: dict[str, float] = field(
+        default_factory=dict
+    )  # from a frame to its detections: p50, p99 of the last ones
     takeovers: int = 0
     errors: int = 0
     last_error: str = ""
@@ -70,6 +73,7 @@ class Summary:
             ("state", self.state),
             ("frames", f"{self.frames} from {self.sources} sequences, {self.frames_per_second:.1f} a second"),
             ("warming", _counts(self.warming)),
+            ("a frame takes", ", ".join(f"{v:.1f} ms ({k})" for k, v in self.milliseconds.items()) or "-"),
             ("detections", str(self.detections)),
             ("tracks confirmed", str(self.tracks)),
             ("verdicts", _counts(self.verdicts)),

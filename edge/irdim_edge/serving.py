@@ -1,0 +1,153 @@
+"""What a running daemon answers over HTTP: /healthz, /metrics (Prometheus) and /status. On loopback, elsewhere only with a token."""
+
+import hmac
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from irdim.errors import InputError
+
+THERMAL = Path("/sys/class/thermal")
+COUNTS = {  # what status.json counts, by its key
+    "frames": "Frames that came.",
+    "detections": "Detections that were reported.",
+    "tracks": "Tracks that were confirmed.",
+    "uploaded": "Files that were uploaded and verified.",
+    "evicted": "Files that the spool's bounds cost.",
+    "takeovers": "Bundles that were taken over while it ran.",
+    "errors": "Errors that cost something, not the run.",
+}
+BY_KIND = {
+    "warming": ("reason", "Frames without full history."),
+    "verdicts": ("kind", "Verdicts of the tracker, and what else is suspected."),
+    "suspects": ("kind", "Suspects that were logged."),
+    "merged": ("kind", "Suspects merged with one logged lately."),
+    "over_budget": ("kind", "Suspects over the day's budget."),
+    "dropped": ("kind", "Suspects that found no room."),
+}
+
+
+class Server:
+    """Answers from threads of its own, from what `status` gives; it never holds up a frame."""
+
+    def __init__(self, host: str, port: int, token: str, stale: float, status: Callable[[], dict[str, Any]]) -> None:
+        """port: 0 for any free one; token: that a request must bear, empty for none; stale: seconds without a frame from which it is not healthy;
+        status: as `irdim-edge status` prints it, with `idle`, seconds since the last frame. Raises InputError where the port cannot be had."""
+        handler = _handler(token, stale, status)
+        try:
+            self._http = ThreadingHTTPServer((host, port), handler)
+        except OSError as error:
+            raise InputError(
+                f"serve.host {host}, serve.port {port}: cannot be listened on ({error.strerror}); choose another"
+            ) from None
+        self._http.daemon_threads = True
+        self.address = f"http://{host}:{self._http.server_address[1]}"
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.2,), name="serving", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+
+def _handler(token: str, stale: float, status: Callable[[], dict[str, Any]]) -> type[BaseHTTPRequestHandler]:
+    registry = CollectorRegistry()
+    registry.register(_Counts(status))
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 10  # seconds that a client may keep a thread waiting
+
+        def do_GET(self) -> None:
+            path = urlsplit(self.path).path
+            said = self.headers.get("Authorization", "").encode("latin-1", "replace")
+            if token and not hmac.compare_digest(said, f"Bearer {token}".encode()):
+                self._answer(HTTPStatus.UNAUTHORIZED, "text/plain", b"a token is needed: Authorization: Bearer TOKEN\n")
+            elif path == "/healthz":
+                idle = status()["idle"]
+                ok = idle <= stale
+                text = "ok\n" if ok else f"no frame for {idle:.0f} s\n"
+                self._answer(HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", text.encode())
+            elif path == "/metrics":
+                self._answer(HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(registry))
+            elif path == "/status":
+                self._answer(HTTPStatus.OK, "application/json", json.dumps(status()).encode() + b"\n")
+            else:
+                self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"/healthz, /metrics or /status\n")
+
+        def _answer(self, code: HTTPStatus, kind: str, body: bytes) -> None:
+            self.send_response(code)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Cache-Control", "no-store")
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass  # a scrape every few seconds is no news
+
+    return Handler
+
+
+class _Counts(Collector):
+    """The status as Prometheus metrics."""
+
+    def __init__(self, status: Callable[[], dict[str, Any]]) -> None:
+        self._status = status
+
+    def collect(self) -> Iterator[Metric]:
+        status = self._status()
+        for name, text in COUNTS.items():
+            yield CounterMetricFamily(f"irdim_{name}", text, value=status[name])
+        for name, (label, text) in BY_KIND.items():
+            family = CounterMetricFamily(f"irdim_{name}", text, labels=[label])
+            for key, value in dict(status[name]).items():
+                family.add_metric([key], value)
+            yield family
+        yield GaugeMetricFamily("irdim_spool_files", "Files that wait to be uploaded.", value=status["waiting"])
+        yield GaugeMetricFamily("irdim_idle_seconds", "Since the last frame.", value=status["idle"])
+        spent = GaugeMetricFamily("irdim_frame_milliseconds", "From a frame to its detections.", labels=["quantile"])
+        for quantile, value in status["milliseconds"].items():
+            spent.add_metric([quantile], value)
+        yield spent
+        about = GaugeMetricFamily("irdim_run", "What runs.", labels=["device", "camera", "bundle"])
+        about.add_metric([status["device"], status["camera"], status["bundle"]], 1)
+        yield about
+        heat = GaugeMetricFamily("irdim_temperature_celsius", "Of the board, where it can be read.", labels=["zone"])
+        for zone, value in temperatures():
+            heat.add_metric([zone], value)
+        yield heat
+
+
+def temperatures(folder: Path = THERMAL) -> list[tuple[str, float]]:
+    """Name and degrees Celsius of each thermal zone that can be read."""
+    found = []
+    for zone in sorted(folder.glob("thermal_zone*")):
+        try:
+            found.append(((zone / "type").read_text().strip(), int((zone / "temp").read_text()) / 1000))
+        except (OSError, ValueError):  # some zones of a Jetson are there and refuse to answer
+            continue
+    return found
+
+
+class Idle:
+    """Seconds since something last happened."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def touch(self) -> None:
+        self._last = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._last
