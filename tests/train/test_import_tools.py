@@ -10,6 +10,8 @@ import pytest
 from samples import BOX, coco, cvat, fails, frames, import_, mask, mot, nudt_mirsdt, stored, write, yolo
 
 from irdim.dataset import Dataset
+from irdim.errors import InputError
+from irdim_train.importing import Options, plan_import
 from irdim_train.importing.readers import iterate_xml
 
 
@@ -303,3 +305,52 @@ def test_mot_counts_frames_and_pixels_from_1_and_confidence_0_is_ignored(tmp_pat
 )
 def test_wrong_mot_is_named(tmp_path: Path, rows: str, info: str, part: str) -> None:
     fails(mot(tmp_path / "MOT", rows, info), part)
+
+
+@pytest.mark.parametrize("content", ['{"images": [{"id": 1, "file_na', "{}", "[1]"])
+def test_coco_that_is_cut_short_is_no_folder_without_labels(tmp_path, content):
+    images = tmp_path / "images" / "night"
+    images.mkdir(parents=True)
+    cv2.imwrite(str(images / "0.png"), np.zeros((8, 8), np.uint8))
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "instances_train.json").write_text(content)
+    with pytest.raises(InputError, match=r"instances_train\.json"):
+        plan_import([tmp_path])
+
+
+def recordings(folder, count=3):
+    """Image folders, and none of their labels."""
+    for number in range(count):
+        (folder / f"n{number}" / "images").mkdir(parents=True)
+        for frame in range(2):
+            pixels = np.full((24, 32), 100 + number, np.uint8)
+            cv2.imwrite(str(folder / f"n{number}" / "images" / f"{frame}.png"), pixels)
+    return folder
+
+
+def test_one_odd_line_among_centre_lists_is_an_error_not_another_layout(tmp_path):
+    folder = recordings(tmp_path, 1) / "n0"
+    (folder / "centres").mkdir()
+    for frame, line in enumerate(("7", "10 20")):
+        (folder / "centres" / f"{frame}.txt").write_text(line)
+    with pytest.raises(InputError, match=r"0\.txt, line 1"):
+        plan_import([folder], options=Options(centres_from=0))
+
+
+def test_centres_from_without_centres_is_refused(tmp_path):
+    with pytest.raises(InputError, match="--centres-from: no centre lists here"):
+        plan_import([recordings(tmp_path)], options=Options(centres_from=0))
+
+
+def test_recordings_without_labels_among_others_are_named(tmp_path):
+    folder = recordings(tmp_path)
+    assert plan_import([folder]).notes == ("no sequence has labels; irdim-train label proposes first ones",)
+    for number in (0, 2):
+        path = folder / f"n{number}"
+        np.save(path / "frames.npy", np.full((2, 24, 32), 100 + number, np.uint8))
+        for image in (path / "images").iterdir():
+            image.unlink()
+        (path / "images").rmdir()
+        (path / "boxes.csv").write_text("frame,label,x,y,width,height\n0,target,5,5,3,3\n")
+    (note,) = plan_import([folder]).notes
+    assert note.startswith("no labels for images, though others have some") or "n1" in note

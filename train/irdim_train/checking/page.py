@@ -48,7 +48,7 @@ def summary_table(checked: Checked) -> Table:
     rows = []
     for split in checked.splits:
         f = checked.figures(split)
-        offset = "" if f["median_offset_x"] is None else f"{-f['median_offset_x']:+.2f}, {-f['median_offset_y']:+.2f}"
+        offset = "" if f["median_offset_x"] is None else f"{f['median_offset_x']:+.2f}, {f['median_offset_y']:+.2f}"
         middles = (f"{f[k]:.1f}" if f[k] is not None else "" for k in ("median_box", "median_spot", "median_scr"))
         speed = "" if f["median_speed"] is None else f"{f['median_speed']:.2f}"
         rows.append([split or "all", f["sequences"], f["frames"], f["targets"], *middles, speed, offset])

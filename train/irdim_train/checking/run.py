@@ -13,7 +13,7 @@ from irdim_train.checking.findings import Finding, Severity, cut_around
 from irdim_train.checking.frames import SEEN_AS, FrameCheck, thumbnail
 from irdim_train.checking.jumps import find_jumps
 from irdim_train.checking.labels import LabelCheck
-from irdim_train.checking.sets import compare_sets
+from irdim_train.checking.sets import compare_sets, recordings
 from irdim_train.checking.subjects import Subject
 from irdim_train.checking.suggest import Sizing, suggest_frame_step, table_1
 from irdim_train.target_properties import speeds
@@ -66,7 +66,7 @@ class Checked:
     def frame_step(self) -> tuple[int, str]:
         """See suggest_frame_step."""
         return suggest_frame_step(
-            self.column("box"), self.column("spot"), self.column("speed"), [s.frames for s in self.seen]
+            self.column("box"), self.column("spot"), self.column("speed"), [s.frames for s in recordings(self.seen)]
         )
 
     def sizing(self) -> list[Sizing]:
@@ -91,7 +91,8 @@ class Checked:
             "frames": sum(s.frames for s in mine),
             "boxes": sum(s.boxes for s in mine),
             "targets": sum(len(s.targets) for s in mine),
-            **{f"median_{name}": middle(name) for name in ("box", "spot", "scr", "speed", "offset_x", "offset_y")},
+            **{f"median_{name}": middle(name) for name in ("box", "spot", "scr", "speed")},
+            **{f"median_{name}": None if (m := middle(name)) is None else -m for name in ("offset_x", "offset_y")},
         }
 
     def to_json(self) -> dict[str, Any]:

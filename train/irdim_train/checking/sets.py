@@ -15,6 +15,15 @@ ALIKE = 0.9  # correlation of two scenes' thumbnails from which they are near-id
 BLOCK = 512  # sequences compared with all others at a time
 
 
+def recordings(seen: Sequence["Seen"]) -> list["Seen"]:
+    """Those that are no field logs, which are cut short and overlap by design; all of them where there is nothing else."""
+    return [s for s in seen if not _is_log(s)] or list(seen)
+
+
+def _is_log(seen: "Seen") -> bool:
+    return seen.subject.name.startswith("log-")  # as ingest names them
+
+
 def compare_sets(seen: Sequence["Seen"], findings: list[Finding]) -> None:
     """Add what is found between the sequences."""
     _shared_groups(seen, findings)
@@ -46,6 +55,8 @@ def _shared_frames(seen: Sequence["Seen"], findings: list[Finding]) -> None:
     for (one, two), n in pairs.items():
         a, b = seen[one].subject, seen[two].subject
         apart = a.split != b.split
+        if not apart and (_is_log(seen[one]) or _is_log(seen[two])):
+            continue
         where = f" ({a.split} and {b.split})" if apart else ""
         text = f"{a.name} and {b.name}{where} have {n} frames in common; remove one of them"
         findings.append(Finding("shared frames" if apart else "duplicate", text, b.name))
@@ -70,7 +81,7 @@ def _similar_scenes(seen: Sequence["Seen"], findings: list[Finding]) -> None:
 
 def _mixed(seen: Sequence["Seen"], findings: list[Finding]) -> None:
     for what, of in (
-        ("frame sizes", Counter(f"{s.shape[1]}x{s.shape[0]}" for s in seen)),
+        ("frame sizes", Counter(f"{s.shape[1]}x{s.shape[0]}" for s in recordings(seen))),
         ("depths", Counter(s.dtype for s in seen)),
         (
             "frame intervals",

@@ -12,7 +12,7 @@ SIZES = (80, 64, 32, 16)  # px, the paper's
 HARDLY = 0.1  # px a frame; slower than this a difference shows next to nothing
 LONGEST = 12  # frames; a longer step needs more history than a passing target gives
 ENOUGH = 20  # clear targets, from which their size is taken instead of their boxes'
-SHARE = 0.25  # of a sequence that may go into history
+SHARE = 1 / 3  # of a sequence that may go into history
 
 
 def suggest_frame_step(
@@ -22,7 +22,7 @@ def suggest_frame_step(
 
     A difference cancels a target that moves less. boxes: sides of the labels, px; spots: sides of what is above half of a target's height, px, NaN
     where it is not clear (a target's foot reaches twice as far, and boxes are often loose, so these go first where there are enough);
-    speeds: px a frame against the background, NaN where unknown; lengths: of the sequences.
+    speeds: px a frame against the background, NaN where unknown; lengths: of the recordings.
     """
     speeds, spots = speeds[np.isfinite(speeds)], 2 * spots[np.isfinite(spots)]
     sides = spots if len(spots) >= ENOUGH else boxes

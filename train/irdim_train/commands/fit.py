@@ -23,7 +23,7 @@ def command(
         Path | None,
         typer.Option(
             "--from",
-            help="Begin with the weights of this run (of the same backbone, width and input), at any patch size.",
+            help="Begin with the weights of this run, and take over its backbone, width and input; at any patch size.",
         ),
     ] = None,
     size: Annotated[
@@ -102,6 +102,12 @@ def command(
     chosen = PRESETS[preset] if preset else {}
     backbone = backbone if "backbone" in given else chosen.get("backbone", backbone)
     width = width if "width" in given else chosen.get("width", width)
+    if start is not None:
+        before = read_run(start)["config"]
+        own = given | chosen.keys()
+        backbone = backbone if "backbone" in own else str(before["backbone"])
+        width = width if "width" in own else float(before["width"])
+        input = input if "input" in own else str(before["input"])
     if describe:
         _describe(backbone if given & {"backbone", "preset"} else None, width, input, as_json)
         return
@@ -146,7 +152,7 @@ def command(
     followed = {"loss": 0.0, "epoch_line": 0.0}
 
     def show(step: int, total: int, loss: float) -> None:
-        followed["loss"] = loss if not followed["loss"] else 0.98 * followed["loss"] + 0.02 * loss
+        followed["loss"] = loss if not followed["loss"] else 0.9 * followed["loss"] + 0.1 * loss
         bar.update(task, completed=step, total=total or None, note=f"loss {followed['loss']:.3f}")
         if bar.disable and total and step * 10 // total > followed["epoch_line"]:
             followed["epoch_line"] = step * 10 // total
@@ -179,6 +185,11 @@ def command(
         f"{where}: F1 {score['f1']:.3f}, precision {score['precision']:.3f}, recall {score['recall']:.3f} "
         f"({score['protocol']}, threshold {score['threshold']:.3f}, {result['threshold_chosen']['rule']})"
     )
+    if not score["f1"]:
+        console.print(
+            "nothing was learnt: train longer (--epochs, --minutes), or look at the labels (irdim-train check)"
+        )
+        return
     console.print(f"next: irdim-train evaluate {out}   |   irdim-export {out} --int8")
 
 

@@ -103,7 +103,8 @@ def command(
     console.print(table)
     if not result.added:
         console.print("nothing added: all of it was there already")
-    console.print(f"next: irdim-train crop {out}", markup=False)
+    labelled = any(plan.labels.values())
+    console.print(f"next: irdim-train {'check' if labelled else 'label'} {out}", markup=False)
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Images with lists of target centres, `x y` a line: a text for each frame, or one of a line for each frame."""
 
+import itertools
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from irdim_train.importing.readers import numbers, read_lines
 
 CENTRES = "centres"
 _FOLDERS = ("centres", "centers", "centre", "center", "centroids", "points", "labels", "label", "gt")
+LOOKED_AT = (
+    200  # texts, one of which has `x y` in its first line: a slip in another is an error then, not another layout
+)
 _FILES = ("centres.txt", "centers.txt", "centroids.txt", "points.txt")  # a line for each frame
 
 
@@ -71,7 +75,7 @@ def _places(folder: Path) -> tuple[Path | None, Path | None]:
         if place and (texts := sorted(place.rglob("*.txt"))):
             names = {image.with_suffix("").relative_to(images) for image in images_below(images)}
             of_images = (text for text in texts if text.with_suffix("").relative_to(place) in names)
-            if next(filter(None, map(_columns, of_images)), 0) == 2:
+            if any(_columns(text) == 2 for text in itertools.islice(of_images, LOOKED_AT)):
                 return images, place
     return images, None
 

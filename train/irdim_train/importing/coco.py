@@ -43,7 +43,12 @@ def find(path: Path, options: Options) -> list[Found]:
 
 def _files(path: Path) -> list[Path]:
     there = [p for name in _FOLDERS for p in sorted((path / name).glob("*.json"))] if path.is_dir() else [path]
-    return [p for p in there if p.is_file() and _has(p, "images") and _has(p, "annotations")]
+    return [p for p in there if p.is_file() and (_is_named_so(p) or (_has(p, "images") and _has(p, "annotations")))]
+
+
+def _is_named_so(path: Path) -> bool:
+    """Whether it can be nothing but COCO, whatever is in it: one that is cut short must not pass for a folder without labels."""
+    return path.suffix == ".json" and path.name.startswith("instances")
 
 
 def _has(path: Path, key: str) -> bool:
@@ -60,6 +65,8 @@ def _names(path: Path, files: list[Path]) -> str:
 
 def _shots(file: Path, folder: Path, origin: int) -> list[Shot]:
     value = read_object(file)
+    if "images" not in value:
+        raise InputError(f"{file}: has no list 'images'; it is cut short or no COCO, copy it again or take it out")
     names = {c["id"]: str(c["name"]) for c in _entries(file, value, "categories", "id", "name")}
     videos = {v["id"]: str(v["name"]) for v in _entries(file, value, "videos", "id", "name")}
     labels: dict[Any, list[Label]] = {i["id"]: [] for i in _entries(file, value, "images", "id", "file_name")}

@@ -82,6 +82,11 @@ def find_sequences(
                 f"--origin {options.origin}: the labels of {source} ({odd}) have no first pixel; leave it out"
             )
         found += _with_splits(Path(source), of_source)
+    if options.centres_from is not None and not any(one.layout == centres.CENTRES for one in found):
+        kinds = ", ".join(sorted({one.layout for one in found}))
+        raise InputError(
+            f"--centres-from: no centre lists here (recognised: {kinds}); leave it out, or look at the texts"
+        )
     return _named_once(found)
 
 

@@ -16,6 +16,8 @@ from irdim_train.importing.masks import STILLS
 from irdim_train.importing.recordings import WHY
 from irdim_train.importing.splits import group_of
 
+NAMED = 5  # sequences in a note
+
 
 @dataclass(frozen=True)
 class Import:
@@ -84,9 +86,21 @@ def plan_import(
         for label in labels[one.name]:
             label.check(source.shape, exact)
         notes += [f"{one.name}: {note}" for note in reading.notes]
+    notes += _notes_on_missing_labels(found)
     if any(one.layout == STILLS for one in found):
         notes.append("single images have no older frames: nothing can be trained on their differences")
     return Import(found, labels, sources, _classes(found, labels, classes or {}), groups, step, tuple(notes))
+
+
+def _notes_on_missing_labels(found: Sequence[Found]) -> list[str]:
+    """Sequences that have no labels at all: nothing tells one without targets from one whose labels were forgotten."""
+    without = [one.name for one in found if one.labels is None]
+    if not without:
+        return []
+    if len(without) == len(found):
+        return ["no sequence has labels; irdim-train label proposes first ones"]
+    names = ", ".join(without[:NAMED]) + (f" and {len(without) - NAMED} more" if len(without) > NAMED else "")
+    return [f"no labels for {names}, though others have some; their frames are learnt as background"]
 
 
 def _classes(found: Sequence[Found], labels: Mapping[str, Sequence[Label]], given: Mapping[str, str]) -> dict[str, str]:
