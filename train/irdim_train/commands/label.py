@@ -76,6 +76,10 @@ def command(
                 f"{answer['there']} frames had a label there already",
                 markup=False,
             )
+            if 4 * answer["snapped"] < answer["boxes"]:
+                console.print(
+                    "it was seen on few of them: mark it on a frame in between as well, or look at the boxes in review"
+                )
             return
         rows = _propose(dataset, sequence or [], options)
     if as_json:

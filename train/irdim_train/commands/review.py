@@ -69,6 +69,9 @@ def command(
         with opened.transaction():  # all that was named, or nothing
             for number, decision in wanted:
                 opened.decide(number, decision, who=who, why="review")
+        known = opened.queue_progress()["kinds"]
+        if kind is not None and kind not in known:
+            raise InputError(f"--kind {kind}: no item of that kind; there are {', '.join(known) or 'none at all'}")
         items = [i for i in opened.queue_items("open") if kind is None or i.kind == kind]
         listed = items[: most or None]
         pictures = reviewing.write_pictures(opened, listed, picture) if picture else []
@@ -120,11 +123,14 @@ def _list(console: Console, data: "Dataset", items: "list[QueueItem]") -> None:
 
     names = sequence_names(data)
     table = Table(
-        *(Column(name, no_wrap=True) for name in ("id", "kind", "score")), "sequence, frame", "x, y", "reason"
+        *(Column(name, no_wrap=True) for name in ("id", "kind", "proposes", "score")),
+        "sequence, frame",
+        "x, y",
+        "reason",
     )
     for i in items:
         place, of = f"{i.box.x:.1f}, {i.box.y:.1f}", f"{names[i.sequence_id].name}, {i.frame}"
-        table.add_row(str(i.id), i.kind, f"{i.score:.3f}", of, place, i.reason)
+        table.add_row(str(i.id), i.kind, i.box.label, f"{i.score:.3f}", of, place, i.reason)
     console.print(table)
 
 

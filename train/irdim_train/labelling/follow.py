@@ -16,6 +16,7 @@ from irdim_train.labelling.snapping import RADIUS, find_spot, window
 AROUND = 2  # frames before and after whose windows are averaged
 NEAR = 12  # frames before and after whose sizes are taken together
 SIDE = 5.0  # px; the box of a target that is nowhere clear
+ENOUGH = 5  # frames on which a size was measured, from which it is believed
 STRAY = 0.2  # px a frame, counted from the nearest mark, by which a target may leave the straight way, the search radius besides
 
 Places = Mapping[int, tuple[float, float]]
@@ -86,7 +87,9 @@ def snapped(
 
 
 def boxes_at(places: Places, sides: Mapping[int, float], shape: tuple[int, ...], label: str) -> dict[int, Box]:
-    """Square boxes by frame. sides: where the target was measured; a box has the median of those within NEAR frames, or of all. shape: (T, H, W)."""
+    """Square boxes by frame. sides: where the target was measured; a box has the median of those within NEAR frames, or of all; of fewer than
+    ENOUGH, noise may have drawn most, and a box has SIDE. shape: (T, H, W)."""
+    sides = sides if len(sides) >= ENOUGH else {}
     measured, values = np.array(sorted(sides), int), np.array([sides[f] for f in sorted(sides)])
     usual = float(np.median(values)) if len(values) else SIDE
     boxes = {}
