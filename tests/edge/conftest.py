@@ -15,7 +15,7 @@ def sshd(tmp_path_factory: pytest.TempPathFactory):
     server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer than it is needed: after cut connections rclone keeps a core busy
 def s3(tmp_path_factory: pytest.TempPathFactory):
     if why := S3.missing():
         pytest.skip(why)
