@@ -61,9 +61,9 @@ class InputStep:
         for frame in frames:
             self._history.push(frame)
 
-    def reset(self) -> None:
-        """Forget the frames seen so far."""
-        self._history.reset()
+    def reset(self, reason: str = "history") -> None:
+        """Forget the frames seen so far; `reason` is what `push` gives until there are enough again."""
+        self._history.reset(reason)
 
 
 class Detector:
@@ -72,7 +72,7 @@ class Detector:
     def __init__(self, card: ModelCard, engine: Engine) -> None:
         self.card, self.engine = card, engine
         self.thresholds = card.thresholds
-        self._input = InputStep(card)
+        self.input = InputStep(card)
         self._evidence = Evidence() if card.evidence else None
 
     @classmethod
@@ -84,9 +84,12 @@ class Detector:
 
     def push(self, frame: Frame) -> Step:
         """Take the newest frame; its stack's detections, or why there is no stack."""
-        prepared = self._input.push(frame)
+        return self.judge(frame, self.input.push(frame))
+
+    def judge(self, frame: Frame, prepared: Prepared | str) -> Step:
+        """What becomes of a frame that went through `input`, which may run ahead in another thread. Frames come in order."""
         if isinstance(prepared, str):
-            self._forget()
+            self.forget()
             return Step(frame, "warming", prepared)
         return Step(frame, "ok", "", self.detect(prepared), prepared.shift)
 
@@ -101,13 +104,14 @@ class Detector:
 
     def prime(self, frames: list[Frame]) -> None:
         """Take frames for history alone, oldest first, so that the next one has a full stack."""
-        self._input.prime(frames)
+        self.input.prime(frames)
 
     def reset(self) -> None:
         """Forget the frames seen so far (a new sequence begins)."""
-        self._input.reset()
-        self._forget()
+        self.input.reset()
+        self.forget()
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Forget earlier detections, not frames: what follows is not compared with them."""
         if self._evidence is not None:
             self._evidence.reset()

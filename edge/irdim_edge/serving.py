@@ -24,10 +24,14 @@ COUNTS = {  # what status.json counts, by its key
     "tracks": "Tracks that were confirmed.",
     "uploaded": "Files that were uploaded and verified.",
     "evicted": "Files that the spool's bounds cost.",
+    "skipped": "Frames that the engine had no time for.",
+    "unwritten": "Lines that the disk had no time for.",
     "takeovers": "Bundles that were taken over while it ran.",
     "errors": "Errors that cost something, not the run.",
 }
 BY_KIND = {
+    "camera_counts": ("event", "What happened to the camera and its frames."),
+    "messages": ("outcome", "Messages over the network."),
     "warming": ("reason", "Frames without full history."),
     "verdicts": ("kind", "Verdicts of the tracker, and what else is suspected."),
     "suspects": ("kind", "Suspects that were logged."),
@@ -109,15 +113,16 @@ class _Counts(Collector):
         for name, text in COUNTS.items():
             yield CounterMetricFamily(f"irdim_{name}", text, value=status[name])
         for name, (label, text) in BY_KIND.items():
-            family = CounterMetricFamily(f"irdim_{name}", text, labels=[label])
+            family = CounterMetricFamily(f"irdim_{name.removesuffix('_counts')}", text, labels=[label])
             for key, value in dict(status[name]).items():
                 family.add_metric([key], value)
             yield family
         yield GaugeMetricFamily("irdim_spool_files", "Files that wait to be uploaded.", value=status["waiting"])
         yield GaugeMetricFamily("irdim_idle_seconds", "Since the last frame.", value=status["idle"])
-        spent = GaugeMetricFamily("irdim_frame_milliseconds", "From a frame to its detections.", labels=["quantile"])
-        for quantile, value in status["milliseconds"].items():
-            spent.add_metric([quantile], value)
+        spent = GaugeMetricFamily("irdim_milliseconds", "Of a frame's stages.", labels=["stage", "quantile"])
+        for stage, quantiles in status["milliseconds"].items():
+            for quantile, value in quantiles.items():
+                spent.add_metric([stage, quantile], value)
         yield spent
         about = GaugeMetricFamily("irdim_run", "What runs.", labels=["device", "camera", "bundle"])
         about.add_metric([status["device"], status["camera"], status["bundle"]], 1)

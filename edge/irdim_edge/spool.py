@@ -18,8 +18,8 @@ from pathlib import Path
 from irdim.errors import InputError
 from irdim.fieldlog import SUFFIX, TALLY, kind_in, read_description
 from irdim.files import atomic_file, make_folder, sync_folder
+from irdim_edge.json_lines import JsonLines
 from irdim_edge.locks import holding, take_lock
-from irdim_edge.outputs import JsonLines
 from irdim_edge.spool_index import Entry, Index
 
 EVICTED, DAMAGED, UPLOADING, WRITING = "evicted.jsonl", "damaged", "upload.lock", "writer.lock"

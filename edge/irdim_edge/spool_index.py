@@ -12,7 +12,7 @@ from typing import Any
 
 from irdim.fieldlog import SAMPLE, TALLY
 from irdim.files import atomic_file
-from irdim_edge.outputs import JsonLines
+from irdim_edge.json_lines import JsonLines
 
 INDEX = "index.jsonl"
 _RANK = {

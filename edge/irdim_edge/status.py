@@ -45,9 +45,13 @@ class Summary:
     evicted: int = 0
     recovered: dict[str, int] = field(default_factory=dict)
     detections_file: str = ""
-    milliseconds: dict[str, float] = field(
-        default_factory=dict
-    )  # from a frame to its detections: p50, p99 of the last ones
+    milliseconds: dict[str, dict[str, float]] = field(default_factory=dict)  # stage -> p50, p99 of the last frames
+    skipped: int = 0  # frames that the engine had no time for
+    camera_counts: Counter = field(default_factory=Counter)  # docs/cameras.md
+    camera_trouble: str = ""
+    unwritten: int = 0  # lines that the disk had no time for
+    messages: Counter = field(default_factory=Counter)  # sent and unsent over the network
+    messages_trouble: str = ""
     takeovers: int = 0
     errors: int = 0
     last_error: str = ""
@@ -73,7 +77,9 @@ class Summary:
             ("state", self.state),
             ("frames", f"{self.frames} from {self.sources} sequences, {self.frames_per_second:.1f} a second"),
             ("warming", _counts(self.warming)),
-            ("a frame takes", ", ".join(f"{v:.1f} ms ({k})" for k, v in self.milliseconds.items()) or "-"),
+            ("skipped", f"{self.skipped}, the engine was busy" if self.skipped else "0"),
+            ("camera", "; ".join(filter(None, [_counts(self.camera_counts), self.camera_trouble]))),
+            ("milliseconds", times_text(self.milliseconds)),
             ("detections", str(self.detections)),
             ("tracks confirmed", str(self.tracks)),
             ("verdicts", _counts(self.verdicts)),
@@ -82,6 +88,7 @@ class Summary:
             ("over the budget", _counts(self.over_budget)),
             ("dropped", _counts(self.dropped)),
             ("uploaded", f"{self.uploaded} ({self.upload_error})" if self.upload_error else str(self.uploaded)),
+            ("messages", "; ".join(filter(None, [_counts(self.messages), self.messages_trouble]))),
             ("waiting in the spool", str(self.waiting)),
             ("evicted", str(self.evicted)),
             ("errors", f"{self.errors} ({self.last_error})" if self.last_error else str(self.errors)),
@@ -128,5 +135,11 @@ def is_running(folder: Path) -> bool:
     return False
 
 
+def times_text(milliseconds: dict[str, dict[str, float]]) -> str:
+    """Of each stage, p50 and p99."""
+    stages = (f"{stage} {q['p50']:.1f} ({q['p99']:.1f})" for stage, q in milliseconds.items())
+    return ", ".join(stages) or "-"
+
+
 def _counts(counts: Counter) -> str:
-    return ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items())) or "0"
+    return ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items()) if n) or "0"

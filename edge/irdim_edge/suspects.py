@@ -33,6 +33,11 @@ class Cutter:
         self._ring.clear()
 
     @property
+    def length(self) -> int:
+        """Frames that it keeps."""
+        return self._ring.maxlen or 0
+
+    @property
     def frames(self) -> list[Frame]:
         """The newest frames, oldest first."""
         return [step.frame for step in self._ring]

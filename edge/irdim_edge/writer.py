@@ -14,6 +14,7 @@ from irdim_edge.spool import Spool
 
 MOST_WAITING = 16  # suspects that may wait to be packed
 MOST_BYTES = 128 << 20  # bytes of their frames
+MOST_LINES = 10_000  # lines that may wait to be written
 DROPPED, NO_ROOM, FAILED = "dropped", "no_room", "failed"
 
 
@@ -45,6 +46,7 @@ class Writer:
         self._waiting = self._bytes = 0
         self._logged: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
+        self._room = threading.BoundedSemaphore(MOST_LINES)
         self._thread = threading.Thread(target=self._loop, name="writer", daemon=True)
         self._thread.start()
 
@@ -77,6 +79,18 @@ class Writer:
         """Put a tally into the spool; False where there is no room. In the writer's thread, or while it does nothing. Raises OSError or InputError."""
         name, data = pack_tally(tally, self._signer)
         return self._spool.accept(name, data, TALLY, 0.0) is not None
+
+    def line(self, action: Callable[[], None], *, wait: bool) -> bool:
+        """Call what writes a line in the writer's thread, in order. Too many waiting: `wait` for room, or False and it is not written."""
+        if not self._room.acquire(blocking=wait):
+            return False
+
+        def act() -> None:
+            self._room.release()
+            action()
+
+        self._jobs.put(act)
+        return True
 
     def then(self, action: Callable[[], None]) -> None:
         """Call something in the writer's thread, after all that was handed over before."""

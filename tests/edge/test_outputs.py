@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from irdim_edge.outputs import Parts
+from irdim_edge.output.parts import Parts
 
 NAMES = ("detections", "verdicts")
 

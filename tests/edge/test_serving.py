@@ -53,7 +53,9 @@ def test_a_running_daemon_says_how_it_is(small_bundle, tmp_path):
         assert families["irdim_frames"].samples[0].value > 20
         assert families["irdim_warming"].samples[0].labels == {"reason": "history"}
         assert families["irdim_run"].samples[0].labels["device"] == "mast-3"
-        assert {s.labels["quantile"] for s in families["irdim_frame_milliseconds"].samples} <= {"p50", "p99"}
+        times = {(s.labels["stage"], s.labels["quantile"]): s.value for s in families["irdim_milliseconds"].samples}
+        assert set(times) == {(s, q) for s in ("input", "detect", "track", "latency") for q in ("p50", "p99")}
+        assert 0 < times["detect", "p50"] <= times["latency", "p99"]
         for wrong in ("", "x" * 32, "\xe9" * 32):
             assert get(f"{url}/metrics", wrong)[0] == 401
         assert get(f"{url}/etc/passwd", TOKEN)[0] == 404

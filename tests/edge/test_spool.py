@@ -13,7 +13,7 @@ from logs import add, suspect
 
 from irdim.errors import InputError
 from irdim.fieldlog import pack_log, read_log
-from irdim_edge.outputs import JsonLines
+from irdim_edge.json_lines import JsonLines
 from irdim_edge.spool import DAMAGED, DAY, EVICTED, Bounds, Spool
 from irdim_edge.spool_index import INDEX
 

@@ -127,15 +127,15 @@ def test_a_hang_up_signal_looks_at_once_and_does_not_end_the_run(small_bundle, t
     assert "unchanged" in journal
 
 
-def test_a_new_bundle_that_fails_on_its_first_frame_leaves_it_to_the_old(small_bundle, tmp_path, monkeypatch):
+@pytest.mark.parametrize("step", ["prime", "judge"])  # in the thread of the input step, and in the engine's
+def test_a_new_bundle_that_fails_on_its_first_frame_leaves_it_to_the_old(small_bundle, tmp_path, monkeypatch, step):
     """Nothing that the trial run does not show, so the detector is made to fail by hand."""
     record(tmp_path / "clip.npy", 40)
     settings = load_config(config(tmp_path, small_bundle))
     from irdim_edge import daemon
 
-    class Failing(Detector):
-        def push(self, frame):
-            raise RuntimeError("out of memory")
+    def fail(*_):
+        raise RuntimeError("out of memory")
 
     class Once(daemon.Takeover):
         calls = 0
@@ -143,7 +143,9 @@ def test_a_new_bundle_that_fails_on_its_first_frame_leaves_it_to_the_old(small_b
         def take(self):
             Once.calls += 1
             bundle = Bundle.load(small_bundle)
-            return (bundle, Failing(bundle.card, Detector.from_bundle(bundle).engine)) if Once.calls == 20 else None
+            detector = Detector.from_bundle(bundle)
+            setattr(detector, step, fail)
+            return (bundle, detector) if Once.calls == 20 else None
 
     monkeypatch.setattr(daemon, "Takeover", Once)
     summary = run(settings, threading.Event())

@@ -1,37 +1,40 @@
-"""Cameras: what the daemon takes frames from. So far recordings, replayed at their own rate or flat out; no frame is dropped."""
+"""Recorded sequences as a camera: at their own rate or flat out, and none of their frames is lost."""
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from irdim.dataset.frames import read_through
 from irdim.errors import InputError
-from irdim.history import GAP
 from irdim.sources import Frame, FrameSource, is_sequence, open_source
+from irdim_edge.cameras.camera import Began, Shot, check_interval
 
 
-@dataclass(frozen=True)
 class Replay:
-    """Recorded sequences as a camera. rate: 'own', 'flat-out', or frames taken a second; step: every n-th frame is taken."""
+    """rate: 'own', 'flat-out', or frames taken a second; step: every n-th frame is taken."""
 
-    sources: list[FrameSource]
-    rate: str | float
-    step: int = 1
+    live = False
+    trouble = ""
 
-    @property
-    def length(self) -> int | None:
-        """Frames of all sequences, where all say it."""
-        lengths = [s.length for s in self.sources]
-        return None if None in lengths else sum(-(-n // self.step) for n in lengths if n is not None)
+    def __init__(self, sources: list[FrameSource], rate: str | float, step: int = 1) -> None:
+        self.sources, self.rate, self.step = sources, rate, step
+        self.counts: Counter[str] = Counter()
 
     @property
     def state(self) -> dict[str, str | int | float]:
-        """What field logs say of the camera's state: of a replay, how it was replayed."""
+        """How it is replayed."""
         return {"replayed": str(self.rate), "every_nth_frame": self.step}
 
-    def frames(self, source: FrameSource, stopping: threading.Event) -> Iterator[Frame]:
-        """The frames of one sequence that are taken, numbered from 0, each when it is due; ends early once `stopping` is set."""
+    def shots(self, stopping: threading.Event) -> Iterator[Began | Shot]:
+        """One sequence after the other. Raises InputError where one breaks off."""
+        for source in self.sources:
+            yield Began(source.name, source.interval, partial(_digest, source))
+            yield from self._shots(source, stopping)
+
+    def _shots(self, source: FrameSource, stopping: threading.Event) -> Iterator[Shot]:
         began, first = time.monotonic(), None
         for frame in source:
             if frame.index % self.step:
@@ -43,7 +46,7 @@ class Replay:
                 stopping.wait(max(0.0, began + due - time.monotonic()))
             if stopping.is_set():
                 return
-            yield Frame(index, frame.time, frame.pixels)
+            yield Shot(Frame(index, frame.time, frame.pixels), time.time(), time.monotonic())
 
 
 def open_replay(
@@ -63,24 +66,6 @@ def open_replay(
     return Replay(sources, rate, step)
 
 
-def check_interval(what: str, interval: float | None, nominal: float | None, step: int) -> None:
-    """Raises InputError where the frames that are taken come much slower or faster than those that the bundle was trained with."""
-    if not nominal or not interval:
-        return
-    taken = interval * step
-    every = f" (every {step}-th frame)" if step > 1 else ""
-    if taken > GAP * nominal:
-        remedy = "set a smaller camera.step" if step > 1 else "set camera.interval, or run another bundle"
-        raise InputError(
-            f"{what}: {taken:g} s between frames{every}, but the bundle was trained for {nominal:g} s; every frame would be a gap: {remedy}"
-        )
-    if taken * GAP < nominal:
-        raise InputError(
-            f"{what}: {taken:g} s between frames{every}, but the bundle was trained for {nominal:g} s; targets would seem to move "
-            f"{nominal / taken:.1f} times as slowly: set camera.step = {round(nominal / interval)}"
-        )
-
-
 def _sequences(path: Path) -> list[Path]:
     """The sequence itself, or those that lie in the folder, by name."""
     if not path.exists():
@@ -91,3 +76,11 @@ def _sequences(path: Path) -> list[Path]:
     if not found:
         raise InputError(f"{path}: no sequence in this folder; set camera.paths")
     return found
+
+
+def _digest(source: FrameSource) -> str:
+    """Of a recording's frames; empty where it breaks off."""
+    try:
+        return read_through(source.name, source, None).digest
+    except InputError:
+        return ""

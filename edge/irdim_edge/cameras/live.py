@@ -1,0 +1,153 @@
+"""A live camera: opened again when it is lost, its frames counted, what is wrong with them recognised."""
+
+import contextlib
+import logging
+import statistics
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime, timezone
+
+import numpy as np
+
+from irdim.errors import InputError
+from irdim.sources import Frame
+from irdim_edge.cameras.camera import Began, Shot, check_interval, utc_of
+from irdim_edge.cameras.conditions import Conditions
+from irdim_edge.cameras.drivers import CameraLost, Driver, Grabbed
+
+logger = logging.getLogger("irdim_edge")
+
+LOOK_EVERY = 0.2  # seconds that one wait for a frame lasts, so that a stop is heard
+FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds before the first and between later tries to open it again
+MEASURED = 50  # frames from which its interval is judged
+
+
+class Live:
+    """Frames of a driver. counts: lost, repeated, backwards, reconnected, shutter, gain, black, saturated (docs/cameras.md)."""
+
+    live = True
+
+    def __init__(
+        self,
+        name: str,
+        driver: Driver,
+        *,
+        interval: float | None = None,
+        nominal: float | None = None,
+        step: int = 1,
+        timeout: float = 3.0,
+        stuck: float = 5.0,
+        conditions: bool = True,
+    ) -> None:
+        """interval: seconds between the camera's frames, None: measured; nominal: those of the bundle; timeout: seconds without a frame, and stuck:
+        seconds of the same picture, after which the camera counts as lost; conditions: whether shutter and gain are looked for."""
+        self._name, self._driver, self._interval, self._nominal = name, driver, interval, nominal
+        self._step, self._timeout, self._stuck, self._watch = step, timeout, stuck, conditions
+        self.counts: Counter[str] = Counter()
+        self._lost, self._unsuited, self._picture = "not opened yet", "", ""
+
+    @property
+    def state(self) -> dict[str, str | int | float]:
+        """Its driver, and the frames that are taken."""
+        return {"driver": self._driver.name, "every_nth_frame": self._step}
+
+    @property
+    def trouble(self) -> str:
+        """Why no frames come, or why they do not serve."""
+        return self._lost or self._unsuited or self._picture
+
+    def shots(self, stopping: threading.Event) -> Iterator[Began | Shot]:
+        """One stream each time that the camera is opened; ends with `stopping` alone."""
+        wait = FIRST_WAIT
+        while not stopping.is_set():
+            try:
+                self._driver.start()
+                at = datetime.now(timezone.utc)
+                yield Began(f"{self._name}-{at:%Y%m%dT%H%M%S.%f}"[:-3] + "Z", self._interval)
+                for shot in self._shots(stopping):
+                    wait = FIRST_WAIT
+                    self._lost = ""
+                    yield shot
+            except CameraLost as error:
+                if not self._lost or str(error) != self._lost:
+                    logger.error("camera %s: %s; it is opened again until it answers", self._name, error)
+                self._lost = str(error)
+                self.counts["reconnected"] += 1
+            finally:
+                with contextlib.suppress(CameraLost):
+                    self._driver.stop()
+            stopping.wait(wait)
+            wait = min(2 * wait, LONGEST_WAIT)
+
+    def _shots(self, stopping: threading.Event) -> Iterator[Shot]:
+        came = changed = time.monotonic()
+        last: Grabbed | None = None
+        first, index, waits = 0.0, -1, list[float]()
+        conditions = Conditions()
+        while not stopping.is_set():
+            got, now = self._driver.grab(LOOK_EVERY), time.monotonic()
+            if got is None:
+                if now - came > self._timeout:
+                    raise CameraLost(f"no frame for {self._timeout:g} s")
+                continue
+            came = now
+            if last is not None and _same(got.pixels, last.pixels):
+                self.counts["repeated"] += 1
+                if now - changed > self._stuck:
+                    raise CameraLost(f"the same picture for {self._stuck:g} s: the camera hangs, or shows {_what(got)}")
+                continue
+            changed = now
+            if last is None:
+                first = got.time
+            else:
+                waits.append(got.time - last.time)
+                index += self._missing(last, got, waits)
+            index, last = index + 1, got
+            if len(waits) == MEASURED:
+                self._judge(waits)
+            fault = conditions.look(got.pixels) if self._watch else ""
+            self._picture = conditions.picture
+            self.counts.update(name for name in (fault, conditions.picture) if name)
+            if index % self._step == 0:
+                frame = Frame(index // self._step, got.time - first, got.pixels)
+                yield Shot(frame, utc_of(got.stamped), got.stamped, fault)
+
+    def _missing(self, last: Grabbed, got: Grabbed, waits: list[float]) -> int:
+        """Frames that the driver lost between two, by the camera's count where it has one, else by the clock."""
+        if got.time <= last.time:
+            self.counts["backwards"] += 1
+            return 0
+        if got.number is not None and last.number is not None:
+            missing = got.number - last.number - 1
+        else:
+            interval = self._interval or (statistics.median(waits) if len(waits) >= MEASURED else 0)
+            missing = round((got.time - last.time) / interval) - 1 if interval else 0
+        missing = max(missing, 0)  # a count that begins anew is no loss
+        self.counts["lost"] += missing
+        return missing
+
+    def _judge(self, waits: list[float]) -> None:
+        """Say so where the camera's own interval does not suit the bundle; then every frame would be a gap."""
+        del waits[: -MEASURED // 2]
+        before, self._unsuited = self._unsuited, ""
+        try:
+            check_interval(f"camera {self._name}", statistics.median(waits), self._nominal, self._step)
+        except InputError as error:
+            self._unsuited = str(error)
+            if not before:
+                logger.error("%s", error)
+
+
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two frames hold the same counts; a row tells most of them apart."""
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    row = len(one) // 2
+    return bool(np.array_equal(one[row], other[row]) and np.array_equal(one, other))
+
+
+def _what(got: Grabbed) -> str:
+    low, high = int(got.pixels.min()), int(got.pixels.max())
+    return f"nothing but {low}" if low == high else "a frozen scene"

@@ -1,0 +1,112 @@
+"""Messages over the network, as they come: a listener that is slow or away holds nothing up, and what it does not get is counted."""
+
+import json
+import socket
+import ssl
+from collections import Counter
+from typing import Any, Protocol
+
+from irdim.errors import InputError
+from irdim_edge.output.addresses import Broker
+
+LARGEST = 60_000  # bytes of a message; a datagram takes 65,507
+
+
+class Publisher(Protocol):
+    """counts: sent and unsent messages. trouble: why the last was not sent, for a person."""
+
+    counts: Counter[str]
+    trouble: str
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send it or count it; never waits."""
+
+    def close(self) -> None: ...
+
+
+class Udp:
+    """A datagram a message."""
+
+    def __init__(self, host: str, port: int) -> None:
+        """Raises InputError where the host has no address."""
+        self.counts: Counter[str] = Counter()
+        self.trouble = ""
+        self._to: Any
+        try:
+            family, kind, protocol, _, self._to = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        except OSError as error:
+            raise InputError(f"output.udp {host}:{port}: no such host ({error.strerror})") from None
+        self._socket = socket.socket(family, kind, protocol)
+        self._socket.setblocking(False)
+
+    def send(self, message: dict[str, Any]) -> None:
+        try:
+            self._socket.sendto(encode(message), self._to)
+        except OSError as error:  # no route, or the socket's buffer is full
+            self.counts["unsent"] += 1
+            self.trouble = error.strerror or str(error)
+        else:
+            self.counts["sent"] += 1
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class Mqtt:
+    """A broker, under TOPIC/detections; TOPIC/state says `online` or, when the connection breaks, `offline` (both retained)."""
+
+    def __init__(self, broker: Broker, *, name: str, user: str = "", password: str = "") -> None:
+        """name: of the client, which the broker wants only once. Raises InputError where paho-mqtt is absent."""
+        try:
+            from paho.mqtt import client as paho
+        except ImportError:
+            raise InputError("output.mqtt needs paho-mqtt: pip install 'irdim[mqtt]'") from None
+        self.counts: Counter[str] = Counter()
+        self.trouble = "not connected yet"
+        self._topic = broker.topic
+        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=name[:64])
+        if user:
+            self._client.username_pw_set(user, password or None)
+        if broker.tls:
+            self._client.tls_set_context(ssl.create_default_context())
+        self._client.will_set(f"{broker.topic}/state", "offline", retain=True)
+        self._client.reconnect_delay_set(1, 30)
+        self._client.on_connect = self._connected
+        self._client.on_disconnect = self._disconnected
+        self._client.on_connect_fail = lambda *_: setattr(self, "trouble", f"{broker.host}:{broker.port} not reached")
+        self._client.connect_async(broker.host, broker.port, keepalive=15)
+        self._client.loop_start()
+
+    def send(self, message: dict[str, Any]) -> None:
+        if self._client.is_connected():
+            self._client.publish(f"{self._topic}/detections", encode(message))
+            self.counts["sent"] += 1
+        else:  # what is old when the network is back is of no use to a listener; the files have it
+            self.counts["unsent"] += 1
+
+    def close(self) -> None:
+        if self._client.is_connected():
+            self._client.publish(f"{self._topic}/state", "offline", retain=True)
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _connected(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
+        self.trouble = "" if reason == 0 else f"the broker refuses: {reason}"
+        if reason == 0:
+            client.publish(f"{self._topic}/state", "online", retain=True)
+
+    def _disconnected(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
+        self.trouble = f"the connection broke: {reason}"
+
+
+def encode(message: dict[str, Any]) -> bytes:
+    """Compact JSON; detections that would make it too large are left out, the weakest first, and `left_out` says how many."""
+    detections, left_out = message["detections"], 0
+    while True:
+        shown = {**message, "detections": detections, **({"left_out": left_out} if left_out else {})}
+        data = json.dumps(shown, allow_nan=False, separators=(",", ":")).encode()
+        if len(data) <= LARGEST or not detections:
+            return data
+        kept = len(detections) * LARGEST // (len(data) + 1000)
+        left_out += len(detections) - kept
+        detections = detections[:kept]

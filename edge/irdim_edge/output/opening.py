@@ -1,0 +1,42 @@
+"""What a configuration says of the output over the network."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from irdim.errors import InputError
+from irdim_edge.output.addresses import Broker, split_address
+from irdim_edge.output.bearings import Optics
+from irdim_edge.output.network import Mqtt, Publisher, Udp
+
+if TYPE_CHECKING:
+    from irdim_edge.config import Config
+
+
+def open_publishers(config: "Config") -> list[Publisher]:
+    """Raises InputError where a host, a library or a password file is not there."""
+    output, publishers = config.output, list[Publisher]()
+    if output.udp:
+        publishers.append(Udp(*split_address(output.udp)))
+    if output.mqtt:
+        name = f"irdim-{config.device_name}-{config.camera.name}"
+        password = _password(output.mqtt_password_file)
+        publishers.append(Mqtt(Broker.parse(output.mqtt), name=name, user=output.mqtt_user, password=password))
+    return publishers
+
+
+def optics_of(config: "Config") -> Optics | None:
+    """None where the field of view is not known."""
+    optics = config.optics
+    across, down = optics.field_of_view
+    if not across:
+        return None
+    return Optics((across, down), optics.azimuth, optics.elevation, optics.roll)
+
+
+def _password(file: str) -> str:
+    if not file:
+        return ""
+    try:
+        return Path(file).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"output.mqtt_password_file {file}: cannot be read ({error})") from None

@@ -1,0 +1,68 @@
+"""What a run writes, in numbered parts whose size and number are bounded."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from irdim_edge.json_lines import JsonLines, cut_torn_tail
+
+PARTS = 8  # a part takes at most this fraction of the room for all
+
+
+class Parts:
+    """Files NAME-NNNN.jsonl, one of each name, that share a number. A run begins a new number, and so does a file that grows too large; the
+    oldest numbers go once all together are too large. Thread-safe."""
+
+    def __init__(self, folder: Path, *names: str, most_bytes: int) -> None:
+        """most_bytes: of all parts together. Torn tails that a kill left are cut."""
+        self._folder, self._names, self._most = folder, names, most_bytes
+        self._lock = threading.Lock()
+        there = self._there()
+        for path in there.get(max(there, default=0), []):
+            cut_torn_tail(path)
+        self._begin(max(there, default=0) + 1)
+
+    def path(self, name: str) -> Path:
+        """The file of that name that is written now."""
+        return self._lines[name].path
+
+    def write(self, name: str, value: dict[str, Any]) -> None:
+        """As JsonLines.write."""
+        with self._lock:
+            if sum(lines.size for lines in self._lines.values()) > self._most // PARTS:
+                self._close()
+                self._begin(self._number + 1)
+            self._lines[name].write(value)
+
+    def sync(self) -> None:
+        """Bring what was written to the disk."""
+        with self._lock:
+            for lines in self._lines.values():
+                lines.sync()
+
+    def close(self) -> None:
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        for lines in self._lines.values():
+            lines.close()
+
+    def _begin(self, number: int) -> None:
+        self._number = number
+        self._lines = {name: JsonLines(self._folder / f"{name}-{number:04d}.jsonl") for name in self._names}
+        size = 0
+        for other, paths in sorted(self._there().items(), reverse=True):
+            size += sum(path.stat().st_size for path in paths)
+            if size > self._most - self._most // PARTS and other != number:
+                for path in paths:
+                    path.unlink()
+
+    def _there(self) -> dict[int, list[Path]]:
+        """Parts by their number."""
+        found: dict[int, list[Path]] = {}
+        for path in self._folder.glob("*-*.jsonl"):
+            name, _, number = path.stem.rpartition("-")
+            if name in self._names and number.isdecimal():
+                found.setdefault(int(number), []).append(path)
+        return found
