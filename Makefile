@@ -1,4 +1,4 @@
-# make check | test | test-all | demo [SOURCE=path]; each sets up its own virtual environment in .venv
+# make check | test | test-all | test-edge | test-arm64 | demo [SOURCE=path]; each sets up its own virtual environment in .venv
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ JOBS ?= 2
 PINS := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.version_info >= (3, 11) else "")')
 TORCH := torch==2.13.0
 
-.PHONY: setup check test test-all demo clean
+.PHONY: setup check test test-all test-edge test-arm64 demo clean
 
 setup: $(VENV)/.ready
 
@@ -31,8 +31,14 @@ test: setup
 test-all: setup
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) -m ''
 
+test-edge: setup
+	$(BIN)/python tools/edge_alone.py
+
+test-arm64: setup
+	$(BIN)/python tools/test_arm64.py
+
 demo: setup
 	$(BIN)/python tools/demo.py $(if $(SOURCE),--source '$(SOURCE)')
 
 clean:
-	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) demo .edge .arm64 .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
