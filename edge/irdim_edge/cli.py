@@ -17,9 +17,11 @@ from irdim.errors import InputError
 from irdim.files import atomic_file
 from irdim.remote import hide_password
 from irdim_edge import daemon, logs
+from irdim_edge.cameras.drivers import ADDRESSES
 from irdim_edge.config import STARTER, check_config, commented_config, load_config, number_or_text, parse_config
 from irdim_edge.engine_commands import bench, build, inspect
 from irdim_edge.keys import keygen
+from irdim_edge.record_command import record
 from irdim_edge.spool import Spool
 from irdim_edge.status import Summary, read_status
 from irdim_edge.upload import Uploader
@@ -42,6 +44,7 @@ def config(
     source: Annotated[
         list[str] | None, typer.Option(help="Recorded sequence, or folder of sequences; several.")
     ] = None,
+    stream: Annotated[str | None, typer.Option(help=f"Live camera instead: {ADDRESSES}.")] = None,
     rate: Annotated[str | None, typer.Option(help="own, flat-out, or frames a second.")] = None,
     step: Annotated[int | None, typer.Option(help="Take every n-th frame.")] = None,
     out: Annotated[str | None, typer.Option(help="Folder of the output.")] = None,
@@ -59,11 +62,18 @@ def config(
         out = str(Path(out).resolve()) if out else None
         upload = str(Path(upload).resolve()) if upload and "://" not in upload else upload
     numbers = {"camera.rate": number_or_text(rate), "camera.step": step}
-    given = {"bundle": bundle, "camera.paths": source, **numbers, "out": out, "upload.url": upload}
+    given = {
+        "bundle": bundle,
+        "camera.stream": stream,
+        "camera.paths": source,
+        **numbers,
+        "out": out,
+        "upload.url": upload,
+    }
     values = {key: value for key, value in given.items() if value not in (None, [])}
     text = commented_config(values)
     settings = parse_config(text, Path(write or "edge.toml"))
-    check_config(settings, bundle=bundle is not None, source=bool(source), upload=upload is not None)
+    check_config(settings, bundle=bundle is not None, source=bool(source or stream), upload=upload is not None)
     if write is not None:
         if write.exists():
             raise InputError(f"{write}: is there already; choose another name")
@@ -79,7 +89,7 @@ def config(
 
 @app.command()
 def run(config: ConfigFile, as_json: AsJson = False) -> None:
-    """Replay the camera: detections and verdicts as JSON lines, suspects into the spool, the spool to the upload URL.
+    """Run the camera, live or recorded: detections and verdicts as JSON lines, suspects into the spool, the spool to the upload URL.
 
     Ctrl-C or SIGTERM stops it cleanly; the next run goes on. A new bundle at the configuration's path is taken over between two frames once it has
     proved itself (SIGHUP: look now).
@@ -152,6 +162,7 @@ def upload(config: ConfigFile, as_json: AsJson = False) -> None:
         raise InputError(f"{state.last_error}; what is left stays in the spool")
 
 
+app.command()(record)
 app.command()(build)
 app.command()(inspect)
 app.command()(bench)

@@ -98,7 +98,7 @@ class GStreamer:
         if message is None:
             return ""
         error, _ = message.parse_error()
-        return f"{message.src.get_name()}: {error.message}"
+        return f"{message.src.get_name().rstrip('0123456789')}: {error.message.rstrip('.')}"
 
 
 def _rows(data: bytes, height: int, width: int, dtype: np.dtype) -> np.ndarray:
