@@ -1,4 +1,4 @@
-"""What is left after a soak (bench/soak.py), counted: lines against recordings, field logs against lines; memory as figures and as a picture."""
+"""What is left after a soak, counted: lines against recordings, field logs against lines; memory as figures and as a picture."""
 
 import itertools
 import json
@@ -6,19 +6,16 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
 
 from irdim.errors import InputError
 from irdim.fieldlog import read_any
+from soaking.course import Course, Sample
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
-
-if TYPE_CHECKING:
-    from soak import Sample, Soak
 
 SETTLED = 60.0  # seconds of a run after which its memory should stay
 
@@ -58,12 +55,12 @@ class Counted:
         )
 
 
-def count(work: Path, runs: list[list[int]], playlist: list[tuple[str, int]], said: list[int]) -> Counted:
+def count(work: Path, course: Course) -> Counted:
     """Hold what lies in `work` (out, spool, depot) against the recordings and against itself."""
     counted = Counted()
-    for parts, frames in zip(runs, said, strict=True):
+    for parts, frames in zip(course.runs, course.said, strict=True):
         lines = [line for part in parts for line in read(work / f"out/detections-{part:04d}.jsonl", counted)]
-        _hold([(line["source"], line["frame"]) for line in lines], playlist, counted)
+        _hold([(line["source"], line["frame"]) for line in lines], course.playlist, counted)
         counted.unwritten += max(0, frames - len(lines))
     _hold_logs(work, counted)
     return counted
@@ -116,7 +113,7 @@ def _hold_logs(work: Path, counted: Counted) -> None:
             counted.broken_logs += 1
 
 
-def memory(samples: "list[Sample]") -> dict[str, float]:
+def memory(samples: list[Sample]) -> dict[str, float]:
     """Of all runs, and of the longest one from its second minute on; MiB. growth: of its own memory over 100,000 frames, by a straight line."""
     longest = max((s.run for s in samples), key=lambda run: max(s.frames for s in samples if s.run == run))
     run = [s for s in samples if s.run == longest]
@@ -141,12 +138,12 @@ def memory(samples: "list[Sample]") -> dict[str, float]:
     }
 
 
-def table(soak: "Soak", counted: Counted, minutes: float) -> str:
-    m = memory(soak.samples)
+def table(course: Course, counted: Counted, minutes: float) -> str:
+    m = memory(course.samples)
     fps = counted.frames / (60 * minutes)
     rows = [
-        ("frames, runs of the daemon", f"{counted.frames:,} ({fps:.0f}/s), {len(soak.runs)}"),
-        ("faults", ", ".join(f"{n} {kind}" for kind, n in sorted(soak.faults.items())) or "none"),
+        ("frames, runs of the daemon", f"{counted.frames:,} ({fps:.0f}/s), {len(course.runs)}"),
+        ("faults", ", ".join(f"{n} {kind}" for kind, n in sorted(course.faults.items())) or "none"),
         (
             "**frames without a line / lines doubled / out of order**",
             f"{counted.lost} / {counted.doubled} / {counted.foreign}",
@@ -170,20 +167,20 @@ def table(soak: "Soak", counted: Counted, minutes: float) -> str:
         ),
         ("its file handles: least, most, last", f"{m['handles_least']}, {m['handles_most']}, {m['handles_last']}"),
         ("threads: most, last", f"{m['threads_most']}, {m['threads_last']}"),
-        ("from a start to the first line, median and longest", _spread(soak.back)),
-        ("from SIGHUP to the new bundle, median and longest", _spread(soak.takeovers)),
-        ("what did not go as it should", str(len(soak.odd))),
+        ("from a start to the first line, median and longest", _spread(course.back)),
+        ("from SIGHUP to the new bundle, median and longest", _spread(course.takeovers)),
+        ("what did not go as it should", str(len(course.odd))),
     ]
     lines = ["", f"| {minutes:.0f} min | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
-    return "\n".join([*lines, *(f"- {' '.join(odd.split())}" for odd in soak.odd)])
+    return "\n".join([*lines, *(f"- {' '.join(odd.split())}" for odd in course.odd)])
 
 
-def picture(soak: "Soak", path: Path) -> None:
+def picture(course: Course, path: Path) -> None:
     """Memory, file handles and threads over time; a line where a run began."""
-    seconds = np.array([s.seconds for s in soak.samples]) / 60
+    seconds = np.array([s.seconds for s in course.samples]) / 60
     figure, (above, below) = plt.subplots(2, 1, figsize=(9, 5.5), sharex=True, height_ratios=(2, 1))
-    for run in sorted({s.run for s in soak.samples}):
-        mine = [s for s in soak.samples if s.run == run]
+    for run in sorted({s.run for s in course.samples}):
+        mine = [s for s in course.samples if s.run == run]
         at = [s.seconds / 60 for s in mine]
         above.plot(at, [s.own for s in mine], color="C0", label="own memory" if run == 1 else None)
         above.plot(at, [s.all for s in mine], color="C7", lw=0.8, label="with mapped files" if run == 1 else None)
@@ -194,7 +191,7 @@ def picture(soak: "Soak", path: Path) -> None:
     above.set(
         ylabel="MiB",
         ylim=(0, None),
-        title=f"{len(soak.runs)} runs of the daemon, {max(s.frames for s in soak.samples):,} frames in the longest",
+        title=f"{len(course.runs)} runs of the daemon, {max(s.frames for s in course.samples):,} frames in the longest",
     )
     below.set(xlabel="minutes", ylabel="number", ylim=(0, None), xlim=(0, seconds[-1]))
     for axes in (above, below):
