@@ -25,7 +25,7 @@ FOLDER = ROOT / ".edge"
 PYTHONS = "3.10", "3.11", "3.12"
 PRECISIONS = "fp32", "int8"
 RADIUS, SCORE, SHARE = 0.5, 1e-3, 0.995
-NO_TORCH = "import importlib.util as i, sys; sys.exit(i.find_spec('torch') is not None)"
+NO_TORCH = "import importlib.util as i, sys; sys.exit(i.find_spec('torch') and 'torch is installed')"
 console = Console(highlight=False, soft_wrap=True)
 
 Lines = dict[tuple[str, int], list[dict]]
@@ -126,7 +126,20 @@ def install(python: Path, wheel: Path, pins: Path, prefix: Sequence[str | Path] 
     """irdim[edge] from the wheel into python's environment, and nothing of training. pins: constraints of versions; prefix: what runs a command
     where paths are meant so; more: options of subprocess.run."""
     run(*prefix, python, "-m", "pip", "uninstall", "-q", "-y", "irdim", stderr=subprocess.DEVNULL, **more)
-    run(*prefix, python, "-m", "pip", "install", "-q", "-c", pins, f"{wheel}[edge]", stderr=subprocess.PIPE, **more)
+    run(
+        *prefix,
+        python,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-compile",
+        "-c",
+        pins,
+        f"{wheel}[edge]",
+        stderr=subprocess.PIPE,
+        **more,
+    )
     run(*prefix, python, "-c", NO_TORCH, **more)
 
 
