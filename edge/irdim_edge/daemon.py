@@ -18,6 +18,7 @@ from irdim.tracks import Track
 from irdim_edge.cameras import Began, Camera, Shot, check_interval, open_camera
 from irdim_edge.config import Config
 from irdim_edge.judging import Judge
+from irdim_edge.live import LiveView
 from irdim_edge.logbook import Logbook
 from irdim_edge.output.messages import Messages
 from irdim_edge.output.opening import open_publishers, optics_of
@@ -101,6 +102,7 @@ class _Run:
         self._newest: Shot | None = None
         self._save()
         self._saved = self._began - EVERY  # again with the first frame, so that nobody waits to see whether it works
+        self._live = LiveView(config.camera.masks)
         self._server = self._serve()
         if self._uploader:
             self._uploader.start()
@@ -215,6 +217,7 @@ class _Run:
         """Count a frame, write its line, send its message."""
         report = self._judge.detector.thresholds.report
         line = self._messages.line(self.summary.source, shot, step, links, tracks, report)
+        self._live.show(step, self._judge.detector.card.input, line, tracks)
         found = len(line["detections"])
         self.summary.frames += 1
         self.summary.detections += found
@@ -254,7 +257,9 @@ class _Run:
 
     def _serve(self) -> Server | None:
         serve = self._config.serve
-        return Server(serve.host, serve.port, serve.token, serve.stale, self._said) if serve.port else None
+        if not serve.port:
+            return None
+        return Server(serve.host, serve.port, serve.token, serve.stale, self._said, self._live)
 
     def _said(self) -> dict[str, Any]:
         """The status as it is now; called by the server's threads."""

@@ -1,7 +1,8 @@
-"""What a running daemon answers over HTTP: /healthz, /metrics (Prometheus) and /status. On loopback, elsewhere only with a token."""
+"""What a running daemon answers over HTTP: /healthz, /metrics (Prometheus), /status, and the live page. On loopback, elsewhere only with a token."""
 
-import hmac
 import json
+import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,13 +10,16 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from irdim.errors import InputError
+from irdim_edge.live import LiveView
+from irdim_edge.live.guard import HEADERS, Guard
+from irdim_edge.live.pages import answer_of, is_page, stream
 
 THERMAL = Path("/sys/class/thermal")
 COUNTS = {  # what status.json counts, by its key
@@ -44,27 +48,52 @@ BY_KIND = {
 class Server:
     """Answers from threads of its own, from what `status` gives; it never holds up a frame."""
 
-    def __init__(self, host: str, port: int, token: str, stale: float, status: Callable[[], dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        token: str,
+        stale: float,
+        status: Callable[[], dict[str, Any]],
+        live: LiveView | None = None,
+    ) -> None:
         """port: 0 for any free one; token: that a request must bear, empty for none; stale: seconds without a frame from which it is not healthy;
-        status: as `irdim-edge status` prints it, with `idle`, seconds since the last frame. Raises InputError where the port cannot be had."""
-        handler = _handler(token, stale, status)
+        status: as `irdim-edge status` prints it, with `idle`, seconds since the last frame; live: what the live page
+        shows, None for no page. Raises InputError where the port cannot be had."""
+        self._closing = threading.Event()
+        handler = _handler(Guard(host, token), stale, status, live, self._closing)
         try:
-            self._http = ThreadingHTTPServer((host, port), handler)
+            self._http = (_Http6 if ":" in host else _Http)((host, port), handler)
         except OSError as error:
             raise InputError(
                 f"serve.host {host}, serve.port {port}: cannot be listened on ({error.strerror}); choose another"
             ) from None
-        self._http.daemon_threads = True
-        self.address = f"http://{host}:{self._http.server_address[1]}"
+        where = f"[{host}]" if ":" in host else host
+        self.address = f"http://{where}:{self._http.server_address[1]}"
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.2,), name="serving", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
+        self._closing.set()
         self._http.shutdown()
         self._http.server_close()
 
 
-def _handler(token: str, stale: float, status: Callable[[], dict[str, Any]]) -> type[BaseHTTPRequestHandler]:
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):  # a client that went away in the middle is no news
+            super().handle_error(request, client_address)
+
+
+class _Http6(_Http):
+    address_family = socket.AF_INET6
+
+
+def _handler(
+    guard: Guard, stale: float, status: Callable[[], dict[str, Any]], live: LiveView | None, closing: threading.Event
+) -> type[BaseHTTPRequestHandler]:
     registry = CollectorRegistry()
     registry.register(_Counts(status))
 
@@ -72,28 +101,47 @@ def _handler(token: str, stale: float, status: Callable[[], dict[str, Any]]) -> 
         timeout = 10  # seconds that a client may keep a thread waiting
 
         def do_GET(self) -> None:
-            path = urlsplit(self.path).path
-            said = self.headers.get("Authorization", "").encode("latin-1", "replace")
-            if token and not hmac.compare_digest(said, f"Bearer {token}".encode()):
-                self._answer(HTTPStatus.UNAUTHORIZED, "text/plain", b"a token is needed: Authorization: Bearer TOKEN\n")
+            path, _, asked = self.path.partition("?")
+            query = {k: v[-1] for k, v in parse_qs(asked).items()}
+            if not guard.knows_host(self.headers.get("Host", "")):
+                text = b"this host is not known here; ask for localhost or 127.0.0.1\n"
+                self._answer(HTTPStatus.MISDIRECTED_REQUEST, "text/plain", text)
+            elif path == "/" and guard.is_token(query.get("token", "")):
+                self._answer(
+                    HTTPStatus.SEE_OTHER, "text/plain", b"", {"Location": "/", "Set-Cookie": guard.cookie(self._port)}
+                )
+            elif not guard.lets_in(self.headers, self._port):
+                text = b"a token is needed: Authorization: Bearer TOKEN, or in a browser /?token=TOKEN\n"
+                self._answer(HTTPStatus.UNAUTHORIZED, "text/plain", text)
             elif path == "/healthz":
                 idle = status()["idle"]
                 ok = idle <= stale
-                text = "ok\n" if ok else f"no frame for {idle:.0f} s\n"
-                self._answer(HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", text.encode())
+                text = b"ok\n" if ok else f"no frame for {idle:.0f} s\n".encode()
+                self._answer(HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", text)
             elif path == "/metrics":
                 self._answer(HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(registry))
             elif path == "/status":
                 self._answer(HTTPStatus.OK, "application/json", json.dumps(status()).encode() + b"\n")
+            elif live is not None and path == "/live":
+                self._begin(HTTPStatus.OK, "text/event-stream", {})
+                stream(self.wfile, live, status, closing)
+            elif live is not None and is_page(path):
+                self._answer(*answer_of(path, query, live))
             else:
-                self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"/healthz, /metrics or /status\n")
+                self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"/, /healthz, /metrics or /status\n")
 
-        def _answer(self, code: HTTPStatus, kind: str, body: bytes) -> None:
+        @property
+        def _port(self) -> int:
+            return int(self.connection.getsockname()[1])
+
+        def _begin(self, code: HTTPStatus, kind: str, more: dict[str, str]) -> None:
             self.send_response(code)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.send_header("Cache-Control", "no-store")
+            for name, value in {"Content-Type": kind, **HEADERS, **more}.items():
+                self.send_header(name, value)
             self.end_headers()
+
+        def _answer(self, code: HTTPStatus, kind: str, body: bytes, more: dict[str, str] | None = None) -> None:
+            self._begin(code, kind, {"Content-Length": str(len(body)), **(more or {})})
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:
