@@ -1,5 +1,6 @@
 """A NumPy file (T, H, W), read through a memory map."""
 
+import mmap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,8 @@ from irdim.sources.arrays import READ_ERRORS, map_array
 from irdim.sources.clock import Clock, find_clock
 from irdim.sources.frame import Frame
 from irdim.sources.limits import check_frame_size
+
+LET_GO_EVERY = 64  # frames after which what was read no longer counts as this process's memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +47,8 @@ class Stack:
             pixels = np.array(self.array[index], self.dtype, order="C")
             if self.check:
                 self.check(index, pixels)
+            if index % LET_GO_EVERY == LET_GO_EVERY - 1:
+                _let_go(self.array)
             yield Frame(index, self.clock.at(index), pixels)
 
 
@@ -81,3 +86,12 @@ def map_stack(path: Path) -> np.ndarray:
     if array.dtype.newbyteorder("=") not in (np.uint8, np.uint16):
         raise InputError(f"{path}: {array.dtype} pixels; save it as (T, H, W) uint8 or uint16")
     return array
+
+
+def _let_go(array: np.ndarray) -> None:
+    """Give a map's pages back; the file's stay in the system's cache."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)

@@ -11,7 +11,7 @@ from irdim.errors import InputError
 from irdim_edge.cameras.drivers.driver import CameraLost, Grabbed
 
 DTYPES: dict[str, np.dtype[Any]] = {"GRAY8": np.dtype(np.uint8), "GRAY16_LE": np.dtype("<u2")}
-SINK = "appsink name=irdim sync=false max-buffers=8 drop=true caps=video/x-raw,format=(string){GRAY16_LE,GRAY8}"
+SINK = "appsink name=irdim sync=false max-buffers=32 drop=true caps=video/x-raw,format=(string){GRAY16_LE,GRAY8}"
 START = 5.0  # seconds that a pipeline may take until it runs
 COUNTED = ("v4l2src",)  # elements that put the camera's own count of frames into the buffer's offset
 

@@ -1,0 +1,221 @@
+"""Live cameras through the real libraries: GStreamer's sources, aravis' pretended cameras."""
+
+import shutil
+import socket
+import subprocess
+import threading
+import time
+
+import numpy as np
+import pytest
+from streams import RATE, counts, needs_gstreamer, pipeline, scene
+
+from irdim.errors import InputError
+from irdim_edge.cameras import Began, Live, Shot
+from irdim_edge.cameras.drivers import open_driver
+from irdim_edge.cameras.drivers.driver import Grabbed
+
+SNOW = "gst:videotestsrc is-live=true pattern=snow ! video/x-raw,format={},width={},height={},framerate=50/1"
+
+
+def take(camera: Live, frames: int, seconds: float = 30.0) -> tuple[list[Began], list[Shot]]:
+    """So many frames of a camera, and the streams that they came in."""
+    stopping = threading.Event()
+    timer = threading.Timer(seconds, stopping.set)
+    timer.start()
+    began, shots = [], []
+    for item in camera.shots(stopping):
+        (began if isinstance(item, Began) else shots).append(item)
+        if len(shots) == frames:
+            stopping.set()
+    timer.cancel()
+    return began, shots
+
+
+@pytest.mark.parametrize(("form", "dtype"), [("GRAY16_LE", np.uint16), ("GRAY8", np.uint8)])
+def test_gstreamer_gives_frames_with_their_times(form, dtype):
+    needs_gstreamer()
+    camera = Live("west", open_driver(SNOW.format(form, 101, 60)))  # rows of 101 px are padded
+    began, shots = take(camera, 30)
+    assert len(began) == 1
+    assert began[0].name.startswith("west-20")
+    assert [s.frame.index for s in shots] == list(range(30))
+    assert {(s.frame.pixels.shape, s.frame.pixels.dtype) for s in shots} == {((60, 101), np.dtype(dtype))}
+    assert np.diff([s.frame.time for s in shots]) == pytest.approx(0.02, abs=1e-6)
+    assert np.diff([s.stamped for s in shots]).mean() == pytest.approx(0.02, abs=4e-3)
+    assert abs(shots[-1].utc - time.time()) < 5
+    assert shots[3].frame.pixels.std() > 20
+    assert camera.trouble == ""
+
+
+def test_gstreamer_brings_every_count(tmp_path):
+    needs_gstreamer()
+    frames = scene(20)
+    camera = Live("west", open_driver(f"gst:{pipeline(tmp_path / 'scene.y16', frames, 100)}"))
+    _, shots = take(camera, 20)
+    assert np.array_equal(np.stack([s.frame.pixels for s in shots]), counts(frames))
+
+
+def test_every_nth_frame_is_taken():
+    needs_gstreamer()
+    _, shots = take(Live("west", open_driver(SNOW.format("GRAY8", 64, 48)), step=2), 10)
+    assert [s.frame.index for s in shots] == list(range(10))
+    assert np.diff([s.frame.time for s in shots]) == pytest.approx(0.04, abs=1e-6)
+
+
+def test_a_stream_that_ends_is_opened_again(tmp_path):
+    needs_gstreamer()
+    camera = Live("west", open_driver(f"gst:{pipeline(tmp_path / 'scene.y16', scene(10), 100)}"))
+    began, shots = take(camera, 25)
+    assert [s.frame.index for s in shots] == [*range(10), *range(10), *range(5)]
+    assert len({b.name for b in began}) == 3
+    assert camera.counts["reconnected"] == 2
+
+
+def test_a_camera_that_hangs_or_stops_is_opened_again(tmp_path):
+    needs_gstreamer()
+    frozen = np.concatenate([scene(10), np.repeat(scene(1, seed=3), 200, axis=0)])
+    camera = Live("west", open_driver(f"gst:{pipeline(tmp_path / 'scene.y16', frozen, 100)}"), stuck=0.5)
+    _, shots = take(camera, 13)
+    assert [s.frame.index for s in shots] == [*range(11), 0, 1]
+    assert camera.counts["repeated"] > 30
+    silent = Live("west", open_driver("gst:videotestsrc is-live=true ! video/x-raw,framerate=1/60"), timeout=0.5)
+    began, shots = take(silent, 5, seconds=3)
+    assert len(shots) <= len(began)
+    assert silent.counts["reconnected"] >= 1
+    assert "no frame for 0.5 s" in silent.trouble
+
+
+def test_another_size_comes_as_it_is():
+    needs_gstreamer()
+    part = "videotestsrc is-live=true pattern=snow num-buffers={} ! video/x-raw,format=GRAY8,width={},height=48,framerate=100/1 ! c."
+    text = f"gst:{part.format(10, 64)} {part.format(1000, 80)} concat name=c ! appsink sync=false"
+    _, shots = take(Live("west", open_driver(text)), 20)
+    assert [s.frame.pixels.shape[1] for s in shots] == [64] * 10 + [80] * 10
+
+
+def test_an_interval_that_does_not_suit_the_bundle_is_said():
+    needs_gstreamer()
+    camera = Live("west", open_driver(SNOW.format("GRAY8", 64, 48)), nominal=0.04)
+    take(camera, 60)
+    assert "set camera.step = 2" in camera.trouble
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("gst:nosuchelement", 'no element "nosuchelement"'),
+        ("gst:videotestsrc ! appsink videotestsrc ! appsink", "has 2 appsinks"),
+        ("usb:0", "give gst:PIPELINE"),
+        ("v4l2:", "give gst:PIPELINE"),
+        ("", "give gst:PIPELINE"),
+    ],
+)
+def test_a_wrong_address_is_refused(address, message):
+    needs_gstreamer()
+    with pytest.raises(InputError, match=message):
+        open_driver(address)
+
+
+def test_a_v4l2_device_that_is_not_there_is_waited_for():
+    needs_gstreamer()
+    camera = Live("west", open_driver("v4l2:/dev/video77"))
+    began, shots = take(camera, 1, seconds=1.5)
+    assert (began, shots) == ([], [])
+    assert camera.counts["reconnected"] >= 1
+    assert "v4l2src" in camera.trouble
+
+
+def test_aravis_fake_camera_gives_16_bits():
+    needs_aravis()
+    _, shots = take(Live("west", open_driver("aravis:Fake_1")), 10)
+    assert {(s.frame.pixels.shape, s.frame.pixels.dtype) for s in shots} == {((512, 512), np.dtype("<u2"))}
+    assert [s.frame.index for s in shots] == list(range(10))
+
+
+def test_a_gige_camera_is_unplugged_and_comes_back():
+    """A real GigE Vision stream over loopback."""
+    needs_aravis()
+    if shutil.which("arv-fake-gv-camera-0.8") is None:
+        pytest.skip("arv-fake-gv-camera-0.8 (aravis-tools) is not installed")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        try:
+            one.bind(("127.0.0.1", 3956))
+        except OSError:
+            pytest.skip("port 3956 of GigE Vision is taken")
+    command = ["arv-fake-gv-camera-0.8", "-i", "127.0.0.1", "-s", "IRDIM1"]
+    plugged = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    stopping, began, shots = threading.Event(), [], []
+    camera = Live("west", open_driver("aravis:"), timeout=1.0)
+    timer = threading.Timer(60, stopping.set)
+    timer.start()
+    try:
+        for item in camera.shots(stopping):
+            (began if isinstance(item, Began) else shots).append(item)
+            if len(shots) == 10 and isinstance(item, Shot):
+                plugged.kill()
+                plugged.wait()
+                plugged = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            if len(began) >= 2 and shots and shots[-1].frame.index == 5:
+                stopping.set()
+    finally:
+        timer.cancel()
+        plugged.kill()
+        plugged.wait()
+    assert len(began) >= 2
+    assert camera.counts["reconnected"] >= 1
+    assert camera.trouble == ""
+
+
+def needs_aravis() -> None:
+    try:
+        import gi
+
+        gi.require_version("Aravis", "0.8")
+        from gi.repository import Aravis  # noqa: F401
+    except (ImportError, ValueError):
+        pytest.skip("aravis' Python bindings (python3-gi, gir1.2-aravis-0.8) are not installed")
+
+
+class Script:
+    """A driver that gives what it is told: numbers and clocks that no source can be made to give."""
+
+    name = "script"
+
+    def __init__(self, *grabbed: tuple[float, int | None]) -> None:
+        self._left = list(grabbed)
+
+    def start(self) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+    def grab(self, seconds: float) -> Grabbed | None:
+        if not self._left:
+            time.sleep(seconds)
+            return None
+        at, number = self._left.pop(0)
+        pixels = np.random.default_rng(len(self._left)).integers(0, 4000, (32, 32)).astype(np.uint16)
+        return Grabbed(pixels, at, time.monotonic(), number)
+
+
+def test_frames_that_the_camera_lost_are_counted_by_its_numbers():
+    camera = Live("west", Script((0.0, 7), (0.04, 8), (0.16, 11), (0.2, 12), (0.24, 0)))
+    _, shots = take(camera, 5)
+    assert [s.frame.index for s in shots] == [0, 1, 4, 5, 6]
+    assert camera.counts["lost"] == 2
+
+
+def test_frames_that_the_camera_lost_are_counted_by_the_clock():
+    camera = Live("west", Script((0.0, None), (0.041, None), (0.159, None), (0.2, None)), interval=1 / RATE)
+    _, shots = take(camera, 4)
+    assert [s.frame.index for s in shots] == [0, 1, 4, 5]
+    assert camera.counts["lost"] == 2
+
+
+def test_a_clock_that_goes_back_is_counted():
+    camera = Live("west", Script((5.0, 0), (5.04, 1), (1.0, 2), (1.04, 3)), interval=0.04)
+    _, shots = take(camera, 4)
+    assert [round(s.frame.time, 2) for s in shots] == [0.0, 0.04, -4.0, -3.96]
+    assert (camera.counts["backwards"], camera.counts["lost"]) == (1, 0)

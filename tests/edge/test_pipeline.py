@@ -1,0 +1,176 @@
+"""Capture and the input step ahead of the engine: nothing of a replay is lost, of a live camera the newest frame counts."""
+
+import threading
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+from test_daemon import config, lines, record
+
+from irdim.bundle import Bundle
+from irdim.detector import Detector
+from irdim.errors import InputError
+from irdim.sources import Frame, open_source
+from irdim_edge import daemon
+from irdim_edge.cameras import Began, Shot
+from irdim_edge.config import load_config
+from irdim_edge.daemon import run
+from irdim_edge.pipeline import MOST_WAITING, Feed, Handover, Ready
+
+
+def shot(index: int, fault: str = "") -> Shot:
+    pixels = np.random.default_rng(index).integers(900, 1100, (48, 64)).astype(np.uint16)
+    return Shot(Frame(index, index * 0.04, pixels), time.time(), time.monotonic(), fault)
+
+
+class Given:
+    """A camera that gives what it is told, as fast as it is asked."""
+
+    trouble = ""
+    state: dict = {}  # noqa: RUF012
+
+    def __init__(self, items, *, live: bool) -> None:
+        self.items, self.live, self.counts = items, live, Counter()
+        self.given = threading.Event()
+
+    def shots(self, stopping):
+        yield from self.items
+        self.given.set()
+
+
+class Never:
+    """No new bundle comes."""
+
+    def take(self):
+        return None
+
+
+def feed_of(camera, bundle, stopping=None, note=lambda error: None) -> Feed:
+    detector = Detector.from_bundle(Bundle.load(bundle), threads=1)
+    return Feed(camera, detector, Never(), stopping or threading.Event(), kept=20, note=note)
+
+
+def test_a_replay_loses_nothing_however_slow_the_engine_is(small_bundle):
+    camera = Given([Began("a"), *map(shot, range(30)), Began("b"), *map(shot, range(5))], live=False)
+    found = []
+    for item in feed_of(camera, small_bundle):
+        time.sleep(0.002)
+        if item is not None:
+            found.append(item.name if isinstance(item, Began) else (item.shot.frame.index, len(item.skipped)))
+    assert found == ["a", *((i, 0) for i in range(30)), "b", *((i, 0) for i in range(5))]
+
+
+def test_of_a_live_camera_the_newest_counts_and_the_rest_is_skipped(small_bundle):
+    """The engine takes nothing until all frames are there: two went ahead, the others wait."""
+    camera = Given([Began("a"), *map(shot, range(40))], live=True)
+    feed = feed_of(camera, small_bundle)
+    assert camera.given.wait(20)
+    time.sleep(0.3)
+    ready = [item for item in feed if isinstance(item, Ready)]
+    assert [i for r in ready for i in [*(s.frame.index for s in r.skipped), r.shot.frame.index]] == list(range(40))
+    assert ready[-1].shot.frame.index == 39
+    assert len(ready) <= 6
+    assert sum(len(r.skipped) for r in ready) == 40 - len(ready) > 30
+
+
+def test_skipped_frames_are_in_the_history_of_the_newest(small_bundle):
+    """What the network reads is what it would read had no frame been skipped."""
+    camera = Given([Began("a"), *map(shot, range(40))], live=True)
+    feed = feed_of(camera, small_bundle)
+    assert camera.given.wait(20)
+    time.sleep(0.3)
+    last = [item for item in feed if isinstance(item, Ready)][-1]
+    step = Detector.from_bundle(Bundle.load(small_bundle), threads=1).input
+    prepared = [step.push(shot(i).frame) for i in range(40)][-1]
+    assert np.array_equal(last.prepared.image, prepared.image)
+
+
+def test_too_many_that_wait_are_overrun_the_oldest_first():
+    handover = Handover(lossless=False, stopping=threading.Event())
+    for item in [Began("a"), *map(shot, range(MOST_WAITING + 9)), Began("b")]:
+        handover.put(item)
+    handover.close()
+    assert isinstance(handover.take()[0], Began)
+    assert [s.frame.index for s in handover.take()] == list(range(11, MOST_WAITING + 9))
+    assert handover.take()[0].name == "b"
+    assert handover.take() == []
+    assert handover.overrun == 11
+
+
+def test_a_fault_voids_the_history(small_bundle):
+    history = Bundle.load(small_bundle).card.input.history
+    camera = Given([Began("a"), *(shot(i, "gain" if i == 20 else "") for i in range(40))], live=False)
+    reasons = [
+        r.prepared if isinstance(r.prepared, str) else "ok"
+        for r in feed_of(camera, small_bundle)
+        if r and isinstance(r, Ready)
+    ]
+    assert reasons == ["history"] * (history - 1) + ["ok"] * (21 - history) + ["gain"] * (history - 1) + ["ok"] * (
+        21 - history
+    )
+
+
+def test_what_the_camera_raises_comes_after_its_frames(small_bundle):
+    def broken():
+        yield Began("a")
+        yield from map(shot, range(9))
+        raise InputError("frame 9 is broken")
+
+    camera, found = Given(broken(), live=False), []
+    with pytest.raises(InputError, match="frame 9"):
+        found.extend(item for item in feed_of(camera, small_bundle) if isinstance(item, Ready))
+    camera, found = Given(broken(), live=False), []
+    with pytest.raises(InputError, match="frame 9"):  # noqa: PT012
+        for item in feed_of(camera, small_bundle):
+            if isinstance(item, Ready):
+                found.append(item.shot.frame.index)
+    assert found == list(range(9))
+
+
+def test_the_feed_says_when_nothing_comes_and_stops_when_told(small_bundle):
+    stopping, waiting = threading.Event(), threading.Event()
+
+    def silent():
+        yield Began("a")
+        waiting.wait(20)
+
+    feed = feed_of(Given(silent(), live=True), small_bundle, stopping)
+    items = iter(feed)
+    assert isinstance(next(items), Began)
+    assert next(items) is None
+    stopping.set()
+    assert list(items) == []
+    waiting.set()
+    feed.close()
+
+
+def test_a_slow_engine_leaves_whole_lines_of_a_live_camera(small_bundle, tmp_path, monkeypatch):
+    """Frames that were skipped have their line, and their pixels for the suspects; the tracker goes on over them."""
+    path = record(tmp_path / "clip.npy", 60, noisy=(), flash=-1)
+    shots = [Shot(f, time.time(), time.monotonic()) for f in open_source(path)]
+
+    def paced():
+        yield Began("west")
+        for one in shots:
+            time.sleep(0.01)
+            yield one
+
+    real = Detector.judge
+
+    def slow(self, frame, prepared):
+        time.sleep(0.025)
+        return real(self, frame, prepared)
+
+    monkeypatch.setattr(Detector, "judge", slow)
+    monkeypatch.setattr(daemon, "open_camera", lambda *_: Given(paced(), live=True))
+    summary = run(load_config(config(tmp_path, small_bundle)), threading.Event())
+    found = lines(tmp_path)
+    assert [line["frame"] for line in found] == list(range(60))
+    skipped = [line["frame"] for line in found if line.get("reason") == "skipped"]
+    assert summary.frames == 60
+    assert summary.skipped == summary.warming["skipped"] == len(skipped) > 20
+    seen = [line for line in found if line["status"] == "ok"]
+    assert len(seen) > 10
+    assert sum(bool(line["detections"]) for line in seen) > 0.8 * len(seen)
+    assert summary.tracks >= 1
