@@ -31,7 +31,7 @@ async function picture() {
       viewer.show(await createImageBitmap(await answer.blob()), frame);
       const [black, white] = answer.headers.get("X-Irdim-Window").split(" ").map(Number);
       $("window").textContent = view === "original" ? `${black.toFixed(0)} to ${white.toFixed(0)} counts` : `${black.toFixed(1)} to ${white.toFixed(1)} sigma`;
-      $("now").textContent = `${frame.source}  frame ${frame.frame}  ${frame.utc.slice(11, 23)} UTC`;
+      $("now").textContent = `${frame.source} · frame ${frame.frame} · ${frame.utc.slice(11, 23)} UTC`;
       Object.assign(document.body.dataset, { frame: frame.frame, view });
     }
   } catch { /* the stream's banner says that nobody answers */ }
@@ -46,7 +46,7 @@ function percentiles() {
 }
 
 function said(status) {
-  $("where").textContent = `${status.device} / ${status.camera}   bundle ${status.bundle.slice(0, 8)}`;
+  $("where").textContent = `${status.device} / ${status.camera} · bundle ${status.bundle.slice(0, 8)}`;
   document.title = `${status.camera || status.device} · irdim live`;
 }
 
