@@ -3,18 +3,20 @@ import { forget, show as showCounters } from "./counters.js";
 import { Viewer } from "./viewer.js";
 
 const STALE = 2; // seconds without a frame after which the banner says so
+const REMEMBERED = 100; // events, ten seconds
 const AGAIN = 1000; // ms before a connection is tried again
 const $ = (id) => document.getElementById(id);
 const START = { original: { low: 60, high: 64 }, difference: { low: 46, high: 64 } }; // sliders
 const state = { view: "original", paused: false, frame: null, status: null, lost: null, full: false, fetching: false, sliders: structuredClone(START) };
+const recent = new Map(); // events by number
 const viewer = new Viewer($("view"), (place) => { $("place").textContent = place ? `x ${place.x.toFixed(1)}  y ${place.y.toFixed(1)}` : ""; });
 
 function connect() {
   const stream = new EventSource("/live");
   const on = (name, act) => stream.addEventListener(name, (event) => act(JSON.parse(event.data)));
   const again = () => { stream.close(); setTimeout(connect, AGAIN); };
-  on("hello", ({ masks }) => { Object.assign(state, { lost: null, full: false }); viewer.masks = masks; forget(); });
-  on("frame", (frame) => { state.frame = frame; if (!state.paused) picture(); });
+  on("hello", ({ masks }) => { Object.assign(state, { lost: null, full: false }); viewer.masks = masks; recent.clear(); forget(); });
+  on("frame", (frame) => { state.frame = frame; remember(frame); if (!state.paused) picture(); });
   on("status", (status) => { state.status = status; showCounters(status); said(status); banner(); });
   on("full", () => { state.full = true; stream.onerror = null; banner(); again(); });
   stream.onerror = () => { state.lost ??= performance.now(); banner(); again(); };
@@ -27,16 +29,28 @@ async function picture() {
   const frame = state.frame, view = state.view, { low, high } = percentiles();
   try {
     const answer = await fetch(`/live/frame.png?number=${frame.number}&view=${view}&low=${low}&high=${high}`, { signal: AbortSignal.timeout(5000) });
-    if (answer.ok && Number(answer.headers.get("X-Irdim-Number")) === frame.number) {
-      viewer.show(await createImageBitmap(await answer.blob()), frame);
+    const shown = answer.ok && await eventOf(Number(answer.headers.get("X-Irdim-Number")));
+    if (shown) {
+      viewer.show(await createImageBitmap(await answer.blob()), shown);
       const [black, white] = answer.headers.get("X-Irdim-Window").split(" ").map(Number);
       $("window").textContent = view === "original" ? `${black.toFixed(0)} to ${white.toFixed(0)} counts` : `${black.toFixed(1)} to ${white.toFixed(1)} sigma`;
-      $("now").textContent = `${frame.source} · frame ${frame.frame} · ${frame.utc.slice(11, 23)} UTC`;
-      Object.assign(document.body.dataset, { frame: frame.frame, view });
+      $("now").textContent = `${shown.source} · frame ${shown.frame} · ${shown.utc.slice(11, 23)} UTC`;
+      Object.assign(document.body.dataset, { frame: shown.frame, view });
     }
   } catch { /* the stream's banner says that nobody answers */ }
   state.fetching = false;
-  if (!state.paused && (state.frame !== frame || state.view !== view)) picture();
+  if (state.view !== view || (!state.paused && state.frame !== frame)) picture();
+}
+
+function remember(frame) {
+  recent.set(frame.number, frame);
+  recent.delete(frame.number - REMEMBERED);
+}
+
+// The event of a picture: of a newer one than was asked for where that is gone; its event may still be on the way.
+async function eventOf(number) {
+  for (let n = 0; n < 10 && !recent.has(number); n++) await new Promise((done) => setTimeout(done, 50));
+  return recent.get(number);
 }
 
 // Sliders are logarithmic in the share of pixels that they cut off, down to 1 in 10^5: a target of 3 px is not more.
