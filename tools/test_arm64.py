@@ -25,8 +25,23 @@ MIRROR = "http://deb.debian.org/debian"
 PACKAGES = "python3,python3-venv,ca-certificates"
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 INSTALL = "apt-get update && apt-get install -y debootstrap qemu-user-static binfmt-support"
-# /proc for ONNX Runtime's look at the processor; in a mount namespace of its own, which goes with the command
-ENTER = ("unshare", "--mount", "sh", "-c", 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"')
+# Jetson Orin's cores, as ONNX Runtime looks at them before it chooses its kernels; qemu has no Cortex-A78AE, and the A76 computes as it does
+QEMU_CPU = "cortex-a76"
+CORE = """processor\t: {}
+BogoMIPS\t: 62.50
+Features\t: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp
+CPU implementer\t: 0x41
+CPU architecture: 8
+CPU variant\t: 0x0
+CPU part\t: 0xd42
+CPU revision\t: 1
+
+"""
+# in a mount namespace of its own, which goes with the command
+MOUNTS = (
+    'mount -t proc proc "$0/proc" && mount --bind "$0/cpuinfo" "$0/proc/cpuinfo" && mount -t sysfs -o ro sysfs "$0/sys"'
+)
+ENTER = ("unshare", "--mount", "sh", "-c", f'{MOUNTS} && exec chroot "$0" "$@"')
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -85,6 +100,7 @@ def prepare(wheel: Path, recordings: Path) -> Path:
     for path in (Path("/etc/resolv.conf"), CERTIFICATES):  # names and trust as here, a company's proxy included
         if path.exists():
             shutil.copy(path, DEBIAN / path.relative_to("/"))
+    (DEBIAN / "cpuinfo").write_text("".join(CORE.format(i) for i in range(os.cpu_count() or 1)))
     work = Path("/srv/irdim")
     inside(work).mkdir(parents=True, exist_ok=True)
     for old in inside(work).glob("*.whl"):
@@ -128,6 +144,7 @@ def environment() -> dict[str, str]:
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "PIP_CERT": str(CERTIFICATES),
         "LC_ALL": "C.UTF-8",
+        "QEMU_CPU": QEMU_CPU,
         **kept,
     }
 
