@@ -23,7 +23,7 @@ from irdim_edge.pipeline import Handover
 
 PARTIAL = ".partial"
 FRAMES, TIMES, SHAPE, LOCK = "frames", "times", "shape.json", ".record.lock"
-SYNC_EVERY = 100  # frames between two looks at the disk
+LOOK_EVERY = 100  # frames between two looks at the disk
 
 
 @dataclass
@@ -140,7 +140,7 @@ class _Parts:
         if part is not None and not part.takes(frame, self._seconds):
             self.close()
             part = None
-        if self._recorded.frames % SYNC_EVERY == 0:
+        if self._recorded.frames % LOOK_EVERY == 0:
             self._check_room(frame.pixels.nbytes)
         try:
             if part is None:
@@ -168,7 +168,7 @@ class _Parts:
 
     def _check_room(self, frame_bytes: int) -> None:
         free = shutil.disk_usage(self._folder).free
-        if free < self._keep_free + SYNC_EVERY * frame_bytes:
+        if free < self._keep_free + LOOK_EVERY * frame_bytes:
             raise InputError(
                 f"{self._folder}: {free >> 20} MB are left on the disk; recording stopped, what was taken is kept (--keep-free)"
             )
@@ -181,25 +181,22 @@ class _Part:
         self._shape, self._dtype = first.pixels.shape, first.pixels.dtype
         self._began = self._last = first.time
         write_json(folder / SHAPE, _sidecar(self._shape, self._dtype))
-        self._frames, self._times = (folder / FRAMES).open("wb"), (folder / TIMES).open("wb")
-        self._written = 0
+        # unbuffered: what a kill leaves has a time to each frame
+        self._frames, self._times = ((folder / name).open("wb", buffering=0) for name in (FRAMES, TIMES))
 
     def takes(self, frame: Frame, seconds: float) -> bool:
         same = frame.pixels.shape == self._shape and frame.pixels.dtype == self._dtype
         return same and self._last < frame.time <= self._began + seconds
 
     def write(self, frame: Frame) -> None:
-        self._frames.write(np.ascontiguousarray(frame.pixels).data)
+        data = memoryview(np.ascontiguousarray(frame.pixels).tobytes())
+        while data:  # a full disk may take a part
+            data = data[self._frames.write(data) :]
         self._times.write(np.float64(frame.time).tobytes())
         self._last = frame.time
-        self._written += 1
-        if self._written % SYNC_EVERY == 0:
-            for file in (self._frames, self._times):
-                file.flush()
 
     def close(self) -> None:
         for file in (self._frames, self._times):
-            file.flush()
             os.fsync(file.fileno())
             file.close()
 

@@ -5,7 +5,7 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +38,7 @@ class Moment:
 class LiveView:
     """Told every frame by the daemon (`show`); asked by the server's threads."""
 
-    def __init__(self, masks: list[Polygon]) -> None:
+    def __init__(self, masks: Sequence[Polygon]) -> None:
         """masks: polygons in px of the frame, drawn over the picture."""
         self.masks = [[list(corner) for corner in polygon] for polygon in masks]
         self._lock = threading.Lock()  # guards what `show` writes; held for microseconds

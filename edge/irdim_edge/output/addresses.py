@@ -36,6 +36,6 @@ class Broker:
             port = parts.port or PORTS.get(parts.scheme)
         except ValueError:
             port = None
-        if not port or not parts.hostname or not topic or set("#+") & set(topic):
+        if not port or not parts.hostname or not topic or set("#+?") & set(url):
             raise ValueError("must be mqtt://host:port/topic, or mqtts://...")
         return cls(parts.hostname, port, topic, parts.scheme == "mqtts")

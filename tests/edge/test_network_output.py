@@ -1,0 +1,165 @@
+"""Messages over UDP and MQTT to real listeners, and bearings against the rotation matrices."""
+
+import json
+import math
+import shutil
+import socket
+import subprocess
+import threading
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_daemon import config, lines, record, wait_for
+
+from irdim.errors import InputError
+from irdim_edge.config import load_config
+from irdim_edge.daemon import run
+from irdim_edge.output.addresses import Broker, split_address
+from irdim_edge.output.bearings import Optics
+from irdim_edge.output.network import LARGEST, Mqtt, Udp, encode
+
+OPTICS = {"optics.field_of_view": [12.0, 9.6], "optics.azimuth": 350.0, "optics.elevation": 5.0}
+
+
+@pytest.mark.parametrize("every_frame", [False, True])
+def test_a_listener_hears_over_udp_what_the_files_say(small_bundle, tmp_path, every_frame):
+    record(tmp_path / "clip.npy", 40)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        listener.bind(("127.0.0.1", 0))
+        listener.settimeout(5)
+        port = listener.getsockname()[1]
+        more = {"output.udp": f"127.0.0.1:{port}", "output.every_frame": every_frame, "upload.url": "", **OPTICS}
+        summary = run(load_config(config(tmp_path, small_bundle, **more)), threading.Event())
+        written = lines(tmp_path)
+        expected = [line for line in written if every_frame or line["detections"] or line["tracks"]]
+        heard = [json.loads(listener.recv(65536)) for _ in expected]
+    assert heard == [{"device": "mast-3", "camera": "west", **line} for line in expected]
+    assert dict(summary.messages) == {"sent": len(expected)}
+    assert len(expected) == 40 if every_frame else 20 < len(expected) < 40
+    found = [d for line in written for d in line["detections"]]
+    assert found
+    assert all(345 < d["azimuth"] < 355 and -1 < d["elevation"] < 10 for d in found)
+
+
+def test_a_broker_hears_over_mqtt_and_a_broken_connection_is_told(small_bundle, tmp_path):
+    paho = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed")
+    mosquitto = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
+    if mosquitto is None:
+        pytest.skip("mosquitto is not installed")
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    (tmp_path / "mosquitto.conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
+    record(tmp_path / "clip.npy", 60)
+    more = {"output.mqtt": f"mqtt://127.0.0.1:{port}/sky/west", "upload.url": "", "camera.rate": 25.0}
+    settings, summaries = load_config(config(tmp_path, small_bundle, **more)), []
+    broker = subprocess.Popen([mosquitto, "-c", str(tmp_path / "mosquitto.conf")], stderr=subprocess.DEVNULL)
+    heard: list[tuple[str, bytes]] = []
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+    client.on_message = lambda _, __, m: heard.append((m.topic, m.payload))
+    client.on_connect = lambda c, *_: c.subscribe("sky/#")
+    try:
+        wait_for(lambda: _connected(client, port))
+        client.loop_start()
+        running = threading.Thread(target=lambda: summaries.append(run(settings, threading.Event())))
+        running.start()
+        wait_for(lambda: len(heard) > 10)
+        running.join(60)
+        wait_for(lambda: heard[-1] == ("sky/west/state", b"offline"))
+    finally:
+        client.loop_stop()
+        broker.kill()
+        broker.wait()
+    assert heard[0] == ("sky/west/state", b"online")
+    messages = [json.loads(payload) for topic, payload in heard if topic == "sky/west/detections"]
+    assert len(messages) == summaries[0].messages["sent"] > 10
+    assert {m["device"] for m in messages} == {"mast-3"}
+    away = run(
+        settings, threading.Event()
+    )  # without a broker: the files have it all, and the count says what was not sent
+    assert (away.frames, away.messages["sent"]) == (60, 0)
+    assert away.messages["unsent"] > 20
+    assert "not reached" in away.messages_trouble
+
+
+def _connected(client, port: int) -> bool:
+    try:
+        client.connect("127.0.0.1", port)
+    except OSError:
+        time.sleep(0.1)
+        return False
+    return True
+
+
+def test_too_many_detections_leave_the_weakest_out():
+    many = [{"x": 1.5, "y": 2.5, "score": 1 - i / 5000, "label": "target"} for i in range(5000)]
+    data = encode({"v": 1, "frame": 3, "detections": many, "tracks": []})
+    message = json.loads(data)
+    assert len(data) <= LARGEST
+    assert len(message["detections"]) + message["left_out"] == 5000
+    assert message["detections"] == many[: len(message["detections"])]
+    assert len(message["detections"]) > 500
+
+
+def test_what_nobody_takes_is_counted():
+    udp = Udp("127.0.0.1", 9)
+    for _ in range(3):
+        udp.send({"detections": []})
+    assert sum(udp.counts.values()) == 3
+    udp.close()
+    with pytest.raises(InputError, match="no such host"):
+        Udp("no-such-host.invalid", 5005)
+    mqtt = Mqtt(Broker("127.0.0.1", 9, "sky", False), name="irdim-test")
+    mqtt.send({"detections": []})
+    assert dict(mqtt.counts) == {"unsent": 1}
+    mqtt.close()
+
+
+@pytest.mark.parametrize("text", ["host", "host:", ":5", "host:70000", "host:5/x", "me@host:5", ""])
+def test_a_wrong_udp_address_is_refused(text):
+    with pytest.raises(ValueError, match="host:port"):
+        split_address(text)
+
+
+@pytest.mark.parametrize("text", ["mqtt://host", "host/topic", "mqtt://host/a/#", "http://host/topic", "mqtt:///topic"])
+def test_a_wrong_broker_is_refused(text):
+    with pytest.raises(ValueError, match="must be mqtt"):
+        Broker.parse(text)
+
+
+def test_addresses_are_read():
+    assert split_address("[::1]:5005") == ("::1", 5005)
+    assert Broker.parse("mqtts://broker/sky/west") == Broker("broker", 8883, "sky/west", True)
+
+
+@given(
+    x=st.floats(0, 640),
+    y=st.floats(0, 512),
+    azimuth=st.floats(-360, 360),
+    elevation=st.floats(-60, 60),
+    roll=st.floats(-180, 180),
+)
+def test_a_bearing_is_the_ray_turned_by_roll_elevation_and_azimuth(x, y, azimuth, elevation, roll):
+    """East, north, up; slow and by matrices."""
+    across, down = math.tan(math.radians(12)), math.tan(math.radians(9))
+    ray = np.array([(x - 320) / 320 * across, 1.0, -(y - 256) / 256 * down])  # right, ahead, up of the camera
+    r, e, a = np.radians([roll, elevation, azimuth])
+    about_axis = np.array([[np.cos(r), 0, np.sin(r)], [0, 1, 0], [-np.sin(r), 0, np.cos(r)]])
+    raised = np.array([[1, 0, 0], [0, np.cos(e), -np.sin(e)], [0, np.sin(e), np.cos(e)]])
+    turned = np.array([[np.cos(a), np.sin(a), 0], [-np.sin(a), np.cos(a), 0], [0, 0, 1]])
+    east, north, up = turned @ raised @ about_axis @ ray
+    found = Optics((24.0, 18.0), azimuth, elevation, roll).bearing(x, y, (512, 640))
+    wanted = math.degrees(math.atan2(east, north)) % 360
+    assert (found[0] - wanted + 180) % 360 - 180 == pytest.approx(0, abs=1e-6)
+    assert found[1] == pytest.approx(math.degrees(math.atan2(up, math.hypot(east, north))), abs=1e-6)
+
+
+def test_a_camera_that_is_rolled_clockwise_sees_the_horizon_turn():
+    """With the camera turned clockwise by 90 degrees, what lies at the right edge of its frame lies below the axis."""
+    azimuth, elevation = Optics((10.0, 10.0), 90.0, 0.0, 90.0).bearing(100, 50, (100, 100))
+    assert azimuth == pytest.approx(90)
+    assert elevation == pytest.approx(-5)
