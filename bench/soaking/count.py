@@ -130,11 +130,12 @@ def memory(samples: list[Sample]) -> dict[str, float]:
         "first_tenth": float(np.median(own[:tenth])),
         "last_tenth": float(np.median(own[-tenth:])),
         "growth": slope * 1e5,
-        "handles_least": min(s.handles for s in settled),
+        "handles_first": float(np.median([s.handles for s in settled[:tenth]])),
+        "handles_last": float(np.median([s.handles for s in settled[-tenth:]])),
         "handles_most": max(s.handles for s in settled),
-        "handles_last": settled[-1].handles,
+        "threads_first": float(np.median([s.threads for s in settled[:tenth]])),
+        "threads_last": float(np.median([s.threads for s in settled[-tenth:]])),
         "threads_most": max(s.threads for s in samples),
-        "threads_last": settled[-1].threads,
     }
 
 
@@ -165,8 +166,10 @@ def table(course: Course, counted: Counted, minutes: float) -> str:
             f"the longest run, {m['longest_frames']:,.0f} frames, after a minute: first and last tenth, MiB",
             f"{m['first_tenth']:.1f}, {m['last_tenth']:.1f}; a line through it: {m['growth']:+.1f} MiB per 100,000 frames",
         ),
-        ("its file handles: least, most, last", f"{m['handles_least']}, {m['handles_most']}, {m['handles_last']}"),
-        ("threads: most, last", f"{m['threads_most']}, {m['threads_last']}"),
+        (
+            "its file handles, its threads: first tenth, last tenth, most",
+            f"{m['handles_first']:.0f}, {m['handles_last']:.0f}, {m['handles_most']}; {m['threads_first']:.0f}, {m['threads_last']:.0f}, {m['threads_most']}",
+        ),
         ("from a start to the first line, median and longest", _spread(course.back)),
         ("from SIGHUP to the new bundle, median and longest", _spread(course.takeovers)),
         ("what did not go as it should", str(len(course.odd))),

@@ -96,7 +96,7 @@ def variant(path: Path, number: int) -> Path:
 @contextmanager
 def small_disk(path: Path) -> Iterator[None]:
     path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "irdim", path], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "irdim", path], check=True)
     try:
         yield
     finally:
