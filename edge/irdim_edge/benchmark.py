@@ -1,18 +1,23 @@
 """How fast a bundle runs here: the whole pipeline beside the bare engine, in turns in one run, and each stage."""
 
+import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from irdim.bundle import Bundle
-from irdim.detector import Detector, InputStep, Prepared
+from irdim.detector import Detector
 from irdim.engines import Engine
 from irdim.engines.choice import open_bundle_engine
 from irdim.sources import Frame
 from irdim.tracks import Tracker, TrackerOptions
+from irdim_edge.cameras import Began, Shot
+from irdim_edge.output.messages import Messages
+from irdim_edge.pipeline import Feed, Ready
 
 ROUNDS = 5
 SCENE = 16  # frames of the scene, which goes to and fro
@@ -44,34 +49,59 @@ class _Timed:
         return output
 
 
+class _Memory:
+    """A camera that gives `length` frames of a scene, going to and fro, as fast as they are taken."""
+
+    live, trouble = False, ""
+
+    def __init__(self, scene: list[np.ndarray], interval: float, length: int) -> None:
+        self.state: dict[str, str | int | float] = {}
+        self._scene, self._interval, self._length = scene, interval, length
+        self.counts: Counter[str] = Counter()
+
+    def shots(self, stopping: threading.Event) -> Iterator[Began | Shot]:
+        yield Began("memory", self._interval)
+        period = 2 * len(self._scene) - 2
+        for index in range(self._length):
+            at = index % period
+            frame = Frame(index, index * self._interval, self._scene[min(at, period - at)])
+            yield Shot(frame, time.time(), time.monotonic())
+
+
+class _NoTakeover:
+    def take(self) -> None:
+        return None
+
+    def failed(self, what: str, error: BaseException) -> None:
+        raise error
+
+
 def measure(
     bundle: Bundle, *, precision: str, engine: str, threads: int, size: tuple[int, int], frames: int
 ) -> Measured:
-    """size: (H, W) of the frames; frames: of each round. Raises InputError where the engine cannot be had."""
+    """size: (H, W) of the frames; frames: of each round. The pipeline is the daemon's: the input step of a frame beside the engine on the one before,
+    then decoding, tracking and the message. Raises InputError where the engine cannot be had."""
     timed = _Timed(open_bundle_engine(bundle, precision=precision, engine=engine, threads=threads))
-    detector, step = Detector(bundle.card, timed), InputStep(bundle.card)
-    tracker, scene = Tracker(TrackerOptions(report=bundle.card.thresholds.report)), moving_scene(size)
+    detector, scene = Detector(bundle.card, timed), moving_scene(size)
     seconds: dict[str, list[float]] = defaultdict(list)
-    interval, index, last = bundle.card.interval or 0.04, 0, None
-    while last is None:  # until the history is full; warms everything up besides
-        last, index = _push(detector, step, tracker, scene, index, interval, seconds), index + 1
+    _pipeline(bundle, detector, scene, 5, seconds)  # warms everything up
     seconds.clear()
     timed.seconds.clear()
     rates = []
     for _ in range(ROUNDS):
+        pipeline, image = _pipeline(bundle, detector, scene, frames, seconds)
         begun = time.perf_counter()
         for _ in range(frames):
-            last, index = _push(detector, step, tracker, scene, index, interval, seconds) or last, index + 1
-        pipeline = frames / (time.perf_counter() - begun)
-        begun = time.perf_counter()
-        for _ in range(frames):
-            timed.engine.run(last.image)
+            timed.engine.run(image)
         rates.append((pipeline, frames / (time.perf_counter() - begun)))
-    seconds["engine"] = timed.seconds
-    seconds["decode"] = [both - own for both, own in zip(seconds.pop("detect"), timed.seconds, strict=True)]
+    detect = seconds.pop("detect")
+    seconds["engine"] = timed.seconds[-len(detect) :]
+    seconds["decode"] = [both - own for both, own in zip(detect, seconds["engine"], strict=True)]
+    stages = ("input", "engine", "decode", "track")
+    seconds["sum"] = [sum(parts) for parts in zip(*(seconds[stage] for stage in stages), strict=True)]
     milliseconds = {
         stage: (1e3 * float(np.median(seconds[stage])), 1e3 * float(np.quantile(seconds[stage], 0.99)))
-        for stage in ("input", "engine", "decode", "track", "whole")
+        for stage in (*stages, "sum")
     }
     own = np.array(rates)
     return Measured(
@@ -84,31 +114,38 @@ def measure(
     )
 
 
-def _push(
-    detector: Detector,
-    step: InputStep,
-    tracker: Tracker,
-    scene: list[np.ndarray],
-    index: int,
-    interval: float,
-    seconds: dict[str, list[float]],
-) -> Prepared | None:
-    """One frame through all stages; what the network read."""
-    at = index % (2 * SCENE - 2)
-    frame = Frame(index, index * interval, scene[min(at, 2 * SCENE - 2 - at)])
-    times = [time.perf_counter()]
-    prepared = step.push(frame)
-    if isinstance(prepared, str):
-        return None
-    times.append(time.perf_counter())
-    detections = detector.detect(prepared)
-    times.append(time.perf_counter())
-    tracker.update(frame.index, frame.time, detections, prepared.shift)
-    times.append(time.perf_counter())
-    for stage, spent in zip(("input", "detect", "track"), np.diff(times), strict=True):
-        seconds[stage].append(float(spent))
-    seconds["whole"].append(times[-1] - times[0])
-    return prepared
+def _pipeline(
+    bundle: Bundle, detector: Detector, scene: list[np.ndarray], frames: int, seconds: dict[str, list[float]]
+) -> tuple[float, np.ndarray]:
+    """Frames a second of so many frames with a full history; and what the network read of the last."""
+    interval, history = bundle.card.interval or 0.04, bundle.card.input.history
+    camera = _Memory(scene, interval, history + frames)
+    tracker, messages = Tracker(TrackerOptions(report=bundle.card.thresholds.report)), Messages(None)
+    detector.reset()
+    feed = Feed(camera, detector, _NoTakeover(), threading.Event(), kept=0, note=_raise)
+    begun, looked, image = 0.0, 0, np.empty(0)
+    for item in feed:
+        if not isinstance(item, Ready) or isinstance(item.prepared, str):
+            continue
+        times = [time.perf_counter()]
+        if not begun:  # the first fills the pipe
+            begun = times[0]
+        step = detector.judge(item.shot.frame, item.prepared)
+        times.append(time.perf_counter())
+        tracker.update(step.frame.index, step.frame.time, step.detections, step.shift)
+        messages.line("memory", item.shot, step, tracker.links, tracker.tracks, tracker.options.report)
+        times.append(time.perf_counter())
+        seconds["input"].append(item.seconds)
+        for stage, spent in zip(("detect", "track"), np.diff(times), strict=True):
+            seconds[stage].append(float(spent))
+        looked, image = looked + 1, item.prepared.image
+    rate = looked / (time.perf_counter() - begun)
+    feed.close()
+    return rate, image
+
+
+def _raise(error: BaseException) -> None:
+    raise error
 
 
 def moving_scene(size: tuple[int, int]) -> list[np.ndarray]:

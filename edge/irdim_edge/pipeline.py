@@ -12,17 +12,25 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from irdim.bundle import Bundle
 from irdim.detector import Detector, Prepared
 from irdim.sources import Frame
 from irdim_edge.cameras import Began, Camera, Shot
-from irdim_edge.takeover import Takeover
 
 TICK = 0.25  # seconds without a frame after which the feed gives None, so that its reader can look around
 LOOK = 0.1  # seconds between two looks at `stopping` while waiting
 AHEAD = 2  # frames of a replay that wait
 MOST_WAITING = 64  # frames of a live camera that wait; the oldest go beyond, and leave a gap
+
+
+class Bundles(Protocol):
+    """Where a new bundle comes from: irdim_edge.takeover.Takeover."""
+
+    def take(self) -> tuple[Bundle, Detector] | None: ...
+
+    def failed(self, what: str, error: BaseException) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -96,7 +104,7 @@ class Feed:
         self,
         camera: Camera,
         detector: Detector,
-        takeover: Takeover,
+        takeover: Bundles,
         stopping: threading.Event,
         *,
         kept: int,
