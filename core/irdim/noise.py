@@ -24,7 +24,7 @@ def noise_sigma(image: np.ndarray, roundings: int = 1) -> float:
     difference); their rounding variance beyond the first is taken off. Returns at least FLOOR; FLOOR for a constant image.
     """
     image = np.asarray(image)
-    values = image.ravel()[:: _stride(image.shape)]
+    values = image.ravel()[:: pixel_stride(image.shape)]
     if values.size == 0:
         return FLOOR
     sample = values[:: values.size // SAMPLE | 1].astype(np.float64)
@@ -37,7 +37,7 @@ def noise_sigma(image: np.ndarray, roundings: int = 1) -> float:
     return max(float(np.sqrt(max(sigma**2 - (roundings - 1) * SHEPPARD, 0.0))), FLOOR)
 
 
-def _stride(shape: tuple[int, ...]) -> int:
+def pixel_stride(shape: tuple[int, ...]) -> int:
     """Every how-manieth pixel is taken: enough of them, and not from some columns alone."""
     stride = max(math.prod(shape) // ENOUGH, 1)
     while len(shape) > 1 and math.gcd(stride, shape[-1]) > 1:

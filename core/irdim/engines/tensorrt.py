@@ -12,7 +12,8 @@ from irdim.errors import InputError
 
 
 class Gpu:
-    """The first CUDA device and its primary context, which other libraries of the process share. name: with its compute capability."""
+    """The first CUDA device and its primary context, which other libraries of the process share. name: with its compute capability; architecture: that as
+    CUDA's compilers write it, such as sm_87."""
 
     def __init__(self) -> None:
         """Raises InputError where there is no pycuda or no device."""
@@ -29,7 +30,7 @@ class Gpu:
             raise InputError(f"no CUDA device ({error}); take --engine onnxruntime") from None
         self.cuda = cuda
         major, minor = device.compute_capability()
-        self.name = f"{device.name()} {major}.{minor}"
+        self.name, self.architecture = f"{device.name()} {major}.{minor}", f"sm_{major}{minor}"
         self._context = device.retain_primary_context()
 
     @contextlib.contextmanager

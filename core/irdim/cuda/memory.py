@@ -1,0 +1,56 @@
+"""Memory on the GPU that gives itself back, whichever thread drops it, and the network's inputs, which are used again."""
+
+import contextlib
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from irdim.engines.tensorrt import Gpu
+
+
+class DeviceMemory:
+    """Bytes on the GPU. address: where."""
+
+    def __init__(self, gpu: Gpu, size: int) -> None:
+        self._gpu = gpu
+        with gpu.current():
+            self._allocation = gpu.cuda.mem_alloc(size)
+        self.address = int(self._allocation)
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception), self._gpu.current():  # at the process's end the driver may be gone before
+            self._allocation.free()
+
+
+@dataclass(frozen=True, eq=False)
+class GpuImage:
+    """What the network reads, on the GPU: (C, H, W) float32, padded. Filled by its stream, so what comes later on the same stream finds it complete."""
+
+    gpu: Gpu
+    shape: tuple[int, int, int]
+    memory: DeviceMemory
+    pool: list[DeviceMemory] = field(repr=False)
+
+    def __del__(self) -> None:
+        self.pool.append(self.memory)
+
+    def to_host(self) -> np.ndarray:
+        """(C, H, W) float32, a copy; waits for everything on the GPU."""
+        image = np.empty(self.shape, np.float32)
+        with self.gpu.current():
+            self.gpu.cuda.Context.synchronize()
+            self.gpu.cuda.memcpy_dtoh(image, self.memory.address)
+        return image
+
+
+class GpuImages:
+    """Gives images of one shape. The memory of one that nobody holds any more is used again: as many are made as are held at once."""
+
+    def __init__(self, gpu: Gpu, shape: tuple[int, int, int]) -> None:
+        self._gpu, self._shape = gpu, shape
+        self._free: list[DeviceMemory] = []
+
+    def take(self) -> GpuImage:
+        memory = self._free.pop() if self._free else DeviceMemory(self._gpu, 4 * math.prod(self._shape))
+        return GpuImage(self._gpu, self._shape, memory, self._free)
