@@ -78,6 +78,8 @@ def command(
         for line in shown.rows:
             printed.add_row(*(str(cell) for cell in line))
         console = Console(highlight=False)
+        if not console.is_terminal:  # a file or a pipe has no width to keep to
+            console.width = 200
         console.print(printed)
         console.print(PROTOCOL)
         console.print(f"page: {out / 'compare.html'}")
