@@ -6,7 +6,10 @@ from irdim.tracks.records import FALSE_ALARM, MISSED, Observed, Point, Track, Tr
 
 
 def missed(track: Track, at: Observed, around: list[Observed], options: TrackerOptions) -> Verdict | None:
-    """Whether a track was there on the frame `at`, and not reported. around: the other frames within the lag."""
+    """Whether a track was there on the frame `at`, and not reported. around: the other frames within the lag.
+
+    Its place comes from reports alone: a weak detection in the gap is as often drawn to something beside the target.
+    """
     point = track.at(at.frame)
     if track.status != "confirmed" or (point and point.reported):
         return None
@@ -16,16 +19,12 @@ def missed(track: Track, at: Observed, around: list[Observed], options: TrackerO
     if not before or not after:
         return None
     one, other = before[-1], after[0]
-    if point:
-        place, here = (point.x, point.y, point.w, point.h), f"here only {point.score:.2f}"
-    else:
-        place = _between(
-            [p for p in window if p.frame < at.frame][-1], next(p for p in window if p.frame > at.frame), at
-        )
-        here = "nothing here"
+    place = _between(one, other, at)
     if at.has_report(place[0] - at.offset[0], place[1] - at.offset[1], options.near):
         return None  # another track has it: two detections of one target
-    score = (one.score + other.score) / 2 * len(window) / max(len(around), 1)
+    seen = (one.score + other.score) / 2 * len(window) / max(len(around), 1)
+    score = seen * min(_way(track, at.frame, options) / max(options.near, 1e-9), 1.0)
+    here = f"here only {point.score:.2f}" if point else "nothing here"
     reason = f"reported {at.frame - one.frame} before and {other.frame - at.frame} after, {here}"
     return Verdict(MISSED, at.frame, *place, score=min(score, 1.0), track_id=track.id, reason=reason)
 
@@ -65,6 +64,11 @@ def how_still(points: Sequence[Point], options: TrackerOptions) -> str:
     if against_background <= allowed:
         return f"moves with the background for {span + 1} frames"
     return ""
+
+
+def _way(track: Track, frame: int, options: TrackerOptions) -> float:
+    """px that a track's reports wander from twice the lag before a frame to the lag after it, on the sensor or against the background, whichever is less."""
+    return min(wanders([p for p in track.points if p.reported and -2 * options.lag <= p.frame - frame <= options.lag]))
 
 
 def wanders(points: Sequence[Point]) -> tuple[float, float]:
