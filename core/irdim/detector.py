@@ -1,20 +1,25 @@
 """Frames in, detections out: history, differencing, engine, decoding. The same steps for `evaluate`, `mine` and the edge."""
 
 import dataclasses
+import logging
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 
 from irdim.boxes import Detection
 from irdim.bundle import Bundle, ModelCard
-from irdim.differencing import network_input
+from irdim.differencing import InputSpec, network_input
 from irdim.engines import Engine
 from irdim.engines.choice import open_bundle_engine
+from irdim.engines.tensorrt import TensorRtEngine
+from irdim.errors import InputError
 from irdim.evidence import Evidence
 from irdim.grid import decode, pad_to_stride
 from irdim.history import History
 from irdim.sources import Frame
 
+logger = logging.getLogger("irdim.detector")
 FAINT = 0.02  # the network's own score from which there is a detection at all
 
 
@@ -32,38 +37,70 @@ class Step:
 
 @dataclass(frozen=True)
 class Prepared:
-    """image: (C, H, W) float32, what the network reads, padded to its stride; shape: (H, W) of the frame; shift: as in Step."""
+    """image: (C, H, W) float32, what the network reads, padded to its stride: an array, or a GpuImage that only an engine of the same GPU reads; shape:
+    (H, W) of the frame; shift: as in Step."""
 
-    image: np.ndarray
+    image: Any
     shape: tuple[int, int]
     shift: tuple[float, float]
 
 
-class InputStep:
+class Input(Protocol):
     """History and differencing: frame by frame to what the network reads."""
+
+    def push(self, frame: Frame) -> Prepared | str:
+        """Take the newest frame. Returns its input, or the reason why there is none yet."""
+        ...
+
+    def prime(self, frames: list[Frame]) -> None:
+        """Take frames for history alone, oldest first."""
+
+    def reset(self, reason: str = "history") -> None:
+        """Forget the frames seen so far; `reason` is what `push` gives until there are enough again."""
+
+
+class InputStep:
+    """The Input on the host."""
 
     def __init__(self, card: ModelCard) -> None:
         self.card = card
         self._history = History(card.input, card.interval)
 
     def push(self, frame: Frame) -> Prepared | str:
-        """Take the newest frame. Returns its input, or the reason why there is none yet."""
+        """See Input."""
         stack = self._history.push(frame)
         if isinstance(stack, str):
             return stack
         image = pad_to_stride(network_input(stack.frames, self.card.input, stack.shifts), self.card.stride)
-        dy, dx = stack.shifts[0] / self.card.input.frame_step
         height, width = frame.pixels.shape
-        return Prepared(image, (height, width), (float(dy), float(dx)))
+        return Prepared(image, (height, width), motion(stack.shifts, self.card.input))
 
     def prime(self, frames: list[Frame]) -> None:
-        """Take frames for history alone, oldest first."""
+        """See Input."""
         for frame in frames:
             self._history.push(frame)
 
     def reset(self, reason: str = "history") -> None:
-        """Forget the frames seen so far; `reason` is what `push` gives until there are enough again."""
+        """See Input."""
         self._history.reset(reason)
+
+
+def motion(shifts: np.ndarray, spec: InputSpec) -> tuple[float, float]:
+    """Camera motion (dy, dx) in px a frame, from the shifts of a stack, (3, 2)."""
+    dy, dx = shifts[0] / spec.frame_step
+    return float(dy), float(dx)
+
+
+def input_step(card: ModelCard, engine: Engine) -> Input:
+    """On the GPU where the engine is there, else on the host."""
+    if isinstance(engine, TensorRtEngine):
+        from irdim.cuda.input import GpuInputStep
+
+        try:
+            return GpuInputStep(card, engine)
+        except InputError as error:
+            logger.warning("the input step runs on the host: %s", error)
+    return InputStep(card)
 
 
 class Detector:
@@ -72,7 +109,7 @@ class Detector:
     def __init__(self, card: ModelCard, engine: Engine) -> None:
         self.card, self.engine = card, engine
         self.thresholds = card.thresholds
-        self.input = InputStep(card)
+        self.input = input_step(card, engine)
         self._evidence = Evidence() if card.evidence else None
 
     @classmethod

@@ -36,6 +36,13 @@ class History:
 
     def push(self, frame: Frame) -> Stack | str:
         """Add the newest frame. Returns its Stack, or why there is none yet: 'history', 'gap' or 'size'."""
+        shifts = self.follow(frame)
+        if isinstance(shifts, str):
+            return shifts
+        return Stack(np.stack([f.pixels for f, _ in self._picked()]), shifts)
+
+    def follow(self, frame: Frame) -> np.ndarray | str:
+        """As `push`, for one who keeps the pixels elsewhere: returns the stack's shifts alone."""
         reason = self._breaks(frame)
         if reason:
             self.reset(reason)
@@ -43,8 +50,10 @@ class History:
         if len(self._ring) < self.spec.history:
             return self._void
         self._void = "history"
-        picked = [self._ring[-1 - k * self.spec.frame_step] for k in range(STACK)]
-        return Stack(np.stack([f.pixels for f, _ in picked]), self._shifts([t for _, t in picked]))
+        return self._shifts([t for _, t in self._picked()])
+
+    def _picked(self) -> list[tuple[Frame, Texture | None]]:
+        return [self._ring[-1 - k * self.spec.frame_step] for k in range(STACK)]
 
     def _breaks(self, frame: Frame) -> str:
         if not self._ring:

@@ -1,6 +1,9 @@
 """differencing.cu to machine code for one GPU, by NVRTC: CUDA's compiler as a library, which wants no host compiler beside it and no GPU."""
 
+import contextlib
 import ctypes
+import hashlib
+import json
 import sys
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,6 +14,7 @@ from typing import Any
 from irdim import noise
 from irdim.differencing import HIGH_PASS_RADIUS, KNEE
 from irdim.errors import InputError
+from irdim.files import atomic_file
 
 NAMES = ("libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2")
 MOST_BINS = 544  # of the noise scale's histogram: 2 (4 * 64 + 8) + 1 are wanted, and a few for rounding
@@ -51,10 +55,22 @@ def source() -> str:
     return (files("irdim.cuda") / "differencing.cu").read_text()
 
 
+def kernels_for(architecture: str, cache: Path) -> bytes:
+    """The kernels as a GPU of the architecture loads them: from the cache, else compiled now, which takes seconds, and kept there. Raises InputError where
+    they cannot be compiled."""
+    digest = hashlib.sha256(json.dumps([source(), _options(architecture)]).encode()).hexdigest()[:16]
+    kept = cache / f"{digest}.cubin"
+    if kept.is_file():
+        return kept.read_bytes()
+    cubin = compile_kernels(nvrtc_for(architecture), architecture).cubin
+    with contextlib.suppress(OSError), atomic_file(kept) as file:  # it runs without
+        file.write(cubin)
+    return cubin
+
+
 def compile_kernels(nvrtc: Nvrtc, architecture: str) -> Compiled:
     """architecture: 'sm_87', ... Raises InputError with the compiler's first line where it does not compile."""
-    # --fmad=false: float32 is rounded after every operation, as in NumPy; else differences of interpolated frames are off by what the noise is scaled with
-    options = ["--fmad=false", f"--gpu-architecture={architecture}", *(f"-D{k}={v}" for k, v in DEFINES.items())]
+    options = _options(architecture)
     library, program = nvrtc.library, ctypes.c_void_p()
     library.nvrtcCreateProgram(ctypes.byref(program), source().encode(), b"differencing.cu", 0, None, None)
     try:
@@ -68,6 +84,11 @@ def compile_kernels(nvrtc: Nvrtc, architecture: str) -> Compiled:
         )
     finally:
         library.nvrtcDestroyProgram(ctypes.byref(program))
+
+
+def _options(architecture: str) -> list[str]:
+    # --fmad=false: float32 is rounded after every operation, as in NumPy; else differences of interpolated frames are off by parts of a count
+    return ["--fmad=false", f"--gpu-architecture={architecture}", *(f"-D{k}={v}" for k, v in DEFINES.items())]
 
 
 def nvrtc_for(architecture: str) -> Nvrtc:

@@ -1,14 +1,16 @@
 """irdim.differencing.network_input on the GPU: the kernels of differencing.cu, one after the other on one stream, in memory that is made once."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from irdim.cuda.compiler import MOST_BINS, STRIP, compile_kernels, nvrtc_for
+from irdim.cuda.compiler import MOST_BINS, STRIP, kernels_for
 from irdim.cuda.memory import DeviceMemory, GpuImage, GpuImages
 from irdim.cuda.ring import FrameRing
 from irdim.differencing import NO_SHIFT, STACK, InputSpec, difference_planes, whole_pixels
+from irdim.engines.options import default_cache
 from irdim.engines.tensorrt import Gpu
 from irdim.noise import SAMPLE, pixel_stride
 
@@ -31,10 +33,10 @@ ARGUMENTS = {
 class Kernels:
     """The functions of differencing.cu for this machine's GPU, by their names, called with grid, block, stream and arguments."""
 
-    def __init__(self, gpu: Gpu) -> None:
-        """Raises InputError where there is no NVRTC for the GPU."""
+    def __init__(self, gpu: Gpu, cache: Path | None = None) -> None:
+        """cache: folder of what was compiled before, that of the engines where it is None. Raises InputError where there is no NVRTC for the GPU."""
         self.gpu = gpu
-        cubin = compile_kernels(nvrtc_for(gpu.architecture), gpu.architecture).cubin
+        cubin = kernels_for(gpu.architecture, cache or default_cache())
         with gpu.current():
             module = gpu.cuda.module_from_buffer(cubin)
             self._functions = {name: module.get_function(name) for name in ARGUMENTS}

@@ -7,15 +7,22 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from irdim.engines.tensorrt import Gpu
+from irdim.errors import InputError
 
 
 class DeviceMemory:
     """Bytes on the GPU. address: where."""
 
     def __init__(self, gpu: Gpu, size: int) -> None:
+        """Raises InputError where the GPU has no room."""
         self._gpu = gpu
         with gpu.current():
-            self._allocation = gpu.cuda.mem_alloc(size)
+            try:
+                self._allocation = gpu.cuda.mem_alloc(size)
+            except gpu.cuda.MemoryError:
+                raise InputError(
+                    f"{gpu.name} has no {size >> 20} MB left for the input step; end what else runs on it, or take --engine onnxruntime"
+                ) from None
         self.address = int(self._allocation)
 
     def __del__(self) -> None:

@@ -10,7 +10,7 @@ class FrameRing:
     """Slots for frames of one size and depth, side by side. address: of the first; shape: (H, W); dtype: uint8 or uint16."""
 
     def __init__(self, gpu: Gpu, stream: object, slots: int, shape: tuple[int, int], dtype: np.dtype) -> None:
-        """Raises pycuda's MemoryError where the GPU has no room. Call it with the context current."""
+        """Raises InputError where the GPU has no room. Call it with the context current."""
         cuda = gpu.cuda
         self.shape, self.dtype, self.slots = shape, dtype, slots
         self._cuda, self._stream = cuda, stream

@@ -2,13 +2,16 @@
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from irdim.engines.options import size_text
 from irdim.engines.tensorrt_api import load_tensorrt, make_logger
 from irdim.errors import InputError
+
+if TYPE_CHECKING:
+    from irdim.cuda.memory import GpuImage
 
 
 class Gpu:
@@ -44,12 +47,14 @@ class Gpu:
 
 
 class TensorRtEngine:
-    """A deserialised plan with one input (1, C, H, W) and one output (1, 7, h, w), both float32. May be used by one thread at a time."""
+    """A deserialised plan with one input (1, C, H, W) and one output (1, 7, h, w), both float32. May be used by one thread at a time.
+
+    gpu, stream: where it runs, in order; what is queued on the stream before is done when it begins."""
 
     def __init__(self, plan: bytes, gpu: Gpu) -> None:
         """Raises InputError where TensorRT does not take the plan (built by another version, or for another GPU)."""
         trt = load_tensorrt()
-        self._gpu, self._logger = gpu, make_logger(trt)
+        self.gpu, self._logger = gpu, make_logger(trt)
         self.name = f"tensorrt {trt.__version__}"
         with gpu.current():
             self._runtime = trt.Runtime(self._logger)
@@ -64,21 +69,23 @@ class TensorRtEngine:
             self._input, self._output = names[trt.TensorIOMode.INPUT], names[trt.TensorIOMode.OUTPUT]
             self._smallest, _, self._largest = (tuple(s) for s in engine.get_tensor_profile_shape(self._input, 0))
             self._context = engine.create_execution_context()
-            self._stream = gpu.cuda.Stream()
+            self.stream = gpu.cuda.Stream()
+            self._done = gpu.cuda.Event(gpu.cuda.event_flags.DISABLE_TIMING)
         self._buffers: _Buffers | None = None
 
-    def run(self, image: np.ndarray) -> np.ndarray:
-        """See Engine.run. Raises InputError where the image is not of a size that the engine was built for."""
-        with self._gpu.current():
-            if self._buffers is None or self._buffers.input.shape[1:] != image.shape:
+    def run(self, image: "np.ndarray | GpuImage") -> np.ndarray:
+        """See Engine.run; of a GpuImage nothing is copied. Raises InputError where the image is not of a size that the engine was built for."""
+        with self.gpu.current():
+            if self._buffers is None or self._buffers.shape != image.shape:
                 self._buffers = self._allocate(image.shape)
-            buffers, cuda = self._buffers, self._gpu.cuda
-            np.copyto(buffers.input[0], image)
-            cuda.memcpy_htod_async(buffers.on_gpu[0], buffers.input, self._stream)
-            if not self._context.execute_async_v3(self._stream.handle):
+            buffers, cuda = self._buffers, self.gpu.cuda
+            address = buffers.upload(image, self.stream) if isinstance(image, np.ndarray) else image.memory.address
+            self._context.set_tensor_address(self._input, address)
+            if not self._context.execute_async_v3(self.stream.handle):
                 raise InputError(f"TensorRT could not run ({(self._logger.errors or ['no reason was given'])[-1]})")
-            cuda.memcpy_dtoh_async(buffers.output, buffers.on_gpu[1], self._stream)
-            self._stream.synchronize()
+            cuda.memcpy_dtoh_async(buffers.output, buffers.output_on_gpu, self.stream)
+            self._done.record(self.stream)  # not the whole stream: the next frame's input may be queued behind
+            self._done.synchronize()
             return buffers.output[0].copy()
 
     def _allocate(self, shape: tuple[int, ...]) -> "_Buffers":
@@ -90,16 +97,26 @@ class TensorRtEngine:
                 "build it again with --smallest and --largest"
             )
         self._context.set_input_shape(self._input, wanted)
-        buffers = _Buffers(self._gpu.cuda, wanted, tuple(self._context.get_tensor_shape(self._output)))
-        for name, address in zip((self._input, self._output), buffers.on_gpu, strict=True):
-            self._context.set_tensor_address(name, int(address))
+        buffers = _Buffers(self.gpu.cuda, shape, tuple(self._context.get_tensor_shape(self._output)))
+        self._context.set_tensor_address(self._output, int(buffers.output_on_gpu))
         return buffers
 
 
 class _Buffers:
-    """Pinned memory on the host and memory on the GPU, for one frame size."""
+    """Pinned memory on the host and memory on the GPU, for inputs of one shape (C, H, W); that of the input is made when one comes from the host."""
 
     def __init__(self, cuda: Any, shape: tuple[int, ...], output: tuple[int, ...]) -> None:
-        self.input: np.ndarray = cuda.pagelocked_empty(shape, np.float32)
+        self.shape, self._cuda = shape, cuda
         self.output: np.ndarray = cuda.pagelocked_empty(output, np.float32)
-        self.on_gpu = [cuda.mem_alloc(self.input.nbytes), cuda.mem_alloc(self.output.nbytes)]
+        self.output_on_gpu = cuda.mem_alloc(self.output.nbytes)
+        self._input: tuple[np.ndarray, Any] | None = None
+
+    def upload(self, image: np.ndarray, stream: Any) -> int:
+        """The address that the image will have on the GPU."""
+        if self._input is None:
+            pinned: np.ndarray = self._cuda.pagelocked_empty(self.shape, np.float32)
+            self._input = pinned, self._cuda.mem_alloc(pinned.nbytes)
+        pinned, on_gpu = self._input
+        np.copyto(pinned, image)
+        self._cuda.memcpy_htod_async(on_gpu, pinned, stream)
+        return int(on_gpu)

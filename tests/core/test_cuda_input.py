@@ -1,0 +1,105 @@
+"""The input step of the GPU on the host's own memory (cuda_on_host), frame by frame, against the one on the host."""
+
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cuda_cases import follow_both, moving_frames
+from cuda_on_host import HostGpu, HostStream, compile_on_host
+
+import irdim_edge
+from irdim.bundle import Bundle
+from irdim.cuda.compiler import kernels_for
+from irdim.cuda.input import GpuInputStep
+from irdim.detector import Detector, InputStep, Prepared
+from irdim.differencing import CHANNELS
+from irdim.engines.onnx import OnnxEngine
+from irdim.engines.tensorrt import TensorRtEngine
+from irdim.sources import Frame
+
+STARTER = Path(irdim_edge.__file__).with_name("starter")
+
+
+@pytest.fixture(scope="module")
+def gpu(tmp_path_factory):
+    return HostGpu(compile_on_host(tmp_path_factory.mktemp("cuda")))
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    """One folder of compiled kernels for all tests here."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cuda-cache"))
+
+
+def on(gpu):
+    """What GpuInputStep takes of an engine."""
+    return types.SimpleNamespace(gpu=gpu, stream=HostStream())
+
+
+class ReadsTheGpu(TensorRtEngine):
+    """ONNX Runtime in TensorRT's place: shows which images the detector gives it."""
+
+    def __init__(self, gpu, graph):
+        self.gpu, self.stream, self.name = gpu, HostStream(), "host"
+        self._engine = OnnxEngine(graph, threads=1)
+
+    def run(self, image):
+        return self._engine.run(image.to_host())
+
+
+@pytest.mark.parametrize("kind", CHANNELS)
+@pytest.mark.parametrize("register", [False, True])
+def test_frame_by_frame_the_gpu_gives_what_the_host_gives(gpu, kind, register):
+    assert follow_both(on(gpu), kind, register) >= 20
+
+
+def test_inputs_that_wait_are_not_written_over_and_their_memory_is_used_again(gpu):
+    card = Bundle.load(STARTER).card
+    step, host = GpuInputStep(card, on(gpu)), InputStep(card)
+    interval = card.interval or 0.04
+    frames = [Frame(i, i * interval, f) for i, f in enumerate(moving_frames(card.input.history + 12))]
+    step.prime(frames[: card.input.history - 1])
+    host.prime(frames[: card.input.history - 1])
+    waiting = [(step.push(f), host.push(f)) for f in frames[card.input.history - 1 :][:4]]
+    for given, expected in waiting:
+        assert np.abs(given.image.to_host() - expected.image).max() < 1e-4
+    made = gpu.cuda.allocated
+    del waiting, given
+    for frame in frames[card.input.history + 3 :]:
+        assert isinstance(step.push(frame), Prepared)
+    assert gpu.cuda.allocated == made
+
+
+def test_a_detector_on_the_gpu_finds_what_one_on_the_host_finds(gpu):
+    bundle = Bundle.load(STARTER)
+    graph = bundle.graph("fp32")
+    detector = Detector(bundle.card, ReadsTheGpu(gpu, graph))
+    assert isinstance(detector.input, GpuInputStep)
+    other = Detector(bundle.card, OnnxEngine(graph, threads=1))
+    interval, found = bundle.card.interval or 0.04, 0
+    for i, pixels in enumerate(moving_frames(bundle.card.input.history + 6)):
+        given, expected = (d.push(Frame(i, i * interval, pixels)) for d in (detector, other))
+        assert given.status == expected.status
+        places = [[(d.x, d.y, d.score) for d in step.detections] for step in (given, expected)]
+        np.testing.assert_allclose(*places, atol=1e-3)
+        found += len(given.detections)
+    assert found
+
+
+def test_without_a_compiler_the_input_step_runs_on_the_host(gpu, monkeypatch, caplog):
+    monkeypatch.setattr(gpu, "architecture", "sm_1")
+    bundle = Bundle.load(STARTER)
+    detector = Detector(bundle.card, ReadsTheGpu(gpu, bundle.graph("fp32")))
+    assert isinstance(detector.input, InputStep)
+    assert "no NVRTC for sm_1" in caplog.text
+
+
+def test_kernels_are_compiled_once(tmp_path):
+    first = kernels_for("sm_87", tmp_path)
+    (kept,) = tmp_path.iterdir()
+    kept.write_bytes(b"kept")
+    assert kernels_for("sm_87", tmp_path) == b"kept"
+    assert first[:4] == b"\x7fELF"
+    kernels_for("sm_90", tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
