@@ -1,6 +1,6 @@
 """irdim[edge] on aarch64, in a Debian root under qemu-user: python tools/test_arm64.py (make test-arm64).
 
-A Debian root in .arm64/ (debootstrap; the first run takes ten minutes, later ones use it again), irdim[edge] installed there from the wheel of the
+A Debian root in .arm64/ (debootstrap; the first run takes up to half an hour, later ones use the root again), irdim[edge] installed there from the wheel of the
 working tree, and the daemon replaying generated sequences; beside it the same wheel on this machine. FP32 scores must agree within 1e-3, and
 99.5 % of the INT8 detections lie within 0.5 px. Needs root, debootstrap and qemu-user with binfmt; says so where one is missing.
 """
@@ -87,7 +87,7 @@ def check_tools() -> None:
 def make_root() -> None:
     """Debian, and a virtual environment in it; anew where an earlier try broke off."""
     shutil.rmtree(DEBIAN, ignore_errors=True)
-    edge.console.print(f"Debian {SUITE} for aarch64 into {DEBIAN}: about ten minutes")
+    edge.console.print(f"Debian {SUITE} for aarch64 into {DEBIAN}: ten to fifteen minutes")
     log = (FOLDER / "debootstrap.log").open("w")
     options = ("--arch=arm64", "--variant=minbase", "--foreign", f"--include={PACKAGES}")
     edge.run("debootstrap", *options, SUITE, DEBIAN, MIRROR, stdout=log, stderr=log)
