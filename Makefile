@@ -1,13 +1,14 @@
-# make check | test | test-all | test-edge | test-arm64 | demo [SOURCE=path]; each sets up its own virtual environment in .venv
+# make check | test | test-all | test-edge | test-arm64 | test-gpu | demo [SOURCE=path]; each sets up its own virtual environment in .venv
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
+GPU_PYTHON ?= $(BIN)/python
 # the pinned versions have no builds for CPython 3.10, which takes the newest that it can
 PINS := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.version_info >= (3, 11) else "")')
 TORCH := torch==2.13.0
 
-.PHONY: setup check test test-all test-edge test-arm64 demo clean
+.PHONY: setup check test test-all test-edge test-arm64 test-gpu demo clean
 
 setup: $(VENV)/.ready
 
@@ -36,6 +37,11 @@ test-edge: setup
 
 test-arm64: setup
 	$(BIN)/python tools/test_arm64.py
+
+# GPU_PYTHON: one that has pycuda and TensorRT beside irdim and pytest (docs/gpu.md)
+test-gpu: setup
+	$(GPU_PYTHON) -m pytest tests/gpu
+	@if $(GPU_PYTHON) -c 'import pycuda, tensorrt' 2>/dev/null; then $(GPU_PYTHON) bench/gpu_pipeline.py; else echo 'no pycuda and TensorRT: bench/gpu_pipeline.py not run'; fi
 
 demo: setup
 	$(BIN)/python tools/demo.py $(if $(SOURCE),--source '$(SOURCE)')

@@ -72,7 +72,7 @@ def moving_frames(count, shape=(203, 261), dtype=np.uint16, seed=0):
     y, x = np.mgrid[:height, :width].astype(np.float32)
     frames = []
     for t in range(count):
-        move = np.array([[1, 0, -0.7 * t % 40], [0, 1, -0.4 * t % 40]], np.float32)
+        move = np.array([[1, 0, -(0.7 * t % 40)], [0, 1, -(0.4 * t % 40)]], np.float32)
         image = 0.3 * np.iinfo(dtype).max + cv2.warpAffine(clouds, move, (width, height))
         image += rng.normal(0, 2, shape)
         for top, left in ((40, 30), (90, 200), (150, 100)):

@@ -17,6 +17,7 @@ from irdim.differencing import CHANNELS
 from irdim.engines.onnx import OnnxEngine
 from irdim.engines.tensorrt import TensorRtEngine
 from irdim.sources import Frame
+from irdim_edge.benchmark import moving_scene
 
 STARTER = Path(irdim_edge.__file__).with_name("starter")
 
@@ -78,7 +79,7 @@ def test_a_detector_on_the_gpu_finds_what_one_on_the_host_finds(gpu):
     assert isinstance(detector.input, GpuInputStep)
     other = Detector(bundle.card, OnnxEngine(graph, threads=1))
     interval, found = bundle.card.interval or 0.04, 0
-    for i, pixels in enumerate(moving_frames(bundle.card.input.history + 6)):
+    for i, pixels in enumerate(moving_scene((200, 260))):
         given, expected = (d.push(Frame(i, i * interval, pixels)) for d in (detector, other))
         assert given.status == expected.status
         places = [[(d.x, d.y, d.score) for d in step.detections] for step in (given, expected)]
