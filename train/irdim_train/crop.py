@@ -4,7 +4,8 @@ The labels and the seed say which patches there should be. What the patch file h
 retired, and where only labels changed the stack gets new ones.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Sequence as ListOf
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -26,6 +27,7 @@ from irdim_train.patch_writer import PatchWriter, patch_appender, patch_writer
 from irdim_train.places import Mix, Place, around_targets, belongs, of_background
 from irdim_train.staging import tidy
 
+Covers = Mapping[int, Mapping[int, ListOf[LabelledBox]]]  # boxes to ignore, by a sequence's id and frame
 MOST_BACKGROUND = 100.0  # patches per target patch
 
 
@@ -58,6 +60,7 @@ def crop(
     hard_background: float = 0.0,
     seed: int = 0,
     fresh: bool = False,
+    covers: Covers | None = None,
     progress: Callable[[Sequence], None] = lambda sequence: None,
 ) -> dict[str, Any]:
     """Bring the patch file `out` up to the train and val sequences and their labels; write it, whole or not at all, where there is none.
@@ -65,7 +68,8 @@ def crop(
     size: side of a patch, px, a multiple of 8; background: background patches per target patch (on average, and at least one a
     sequence unless it is 0); a sequence without targets gives one a frame, or `background` where that is less. Each target gives one patch a
     frame, at a random place in it. hard_background: the share of background patches drawn with a probability that rises with the structure
-    in them; fresh: replace what is there. Returns the description that is also in patches.json, and what changed (the fields of Change).
+    in them; fresh: replace what is there; covers: places that count for nothing besides those that the labels ignore.
+    Returns the description that is also in patches.json, and what changed (the fields of Change).
     Raises InputError on an empty data set, frames smaller than a patch, and an `out` of other options.
     """
     spec, mix = InputSpec("difference", frame_step, register), Mix(background, hard_background)
@@ -93,7 +97,7 @@ def crop(
         for sequence in sequences:
             _check_sequence(sequence, size, writer)
             progress(sequence)
-            wanted = _wanted(data, sequence, spec, size, mix, seed)
+            wanted = _wanted(data, sequence, (covers or {}).get(sequence.id, {}), spec, size, mix, seed)
             missing = _reuse(writer, there, sequence, wanted, change)
             for rows, stacks, boxes in _cuts(data, sequence, spec, size, missing):
                 writer.add(rows, stacks.astype(writer.dtype), boxes)
@@ -156,9 +160,18 @@ def _open(
     return patch_appender(out, iteration=facts["iteration"])
 
 
-def _wanted(data: Dataset, sequence: Sequence, spec: InputSpec, size: int, mix: Mix, seed: int) -> list[Wanted]:
+def _wanted(
+    data: Dataset,
+    sequence: Sequence,
+    covers: Mapping[int, ListOf[LabelledBox]],
+    spec: InputSpec,
+    size: int,
+    mix: Mix,
+    seed: int,
+) -> list[Wanted]:
     """All patches that a sequence should give, as its labels are now."""
     labels, shape = data.boxes(sequence), (sequence.height, sequence.width)
+    labels |= {frame: [*labels.get(frame, []), *boxes] for frame, boxes in covers.items()}
     full = np.flatnonzero(with_full_history(data.times(sequence), spec, sequence.interval)).tolist()
     has_targets = any(b.label == TARGET for boxes in labels.values() for b in boxes)
     found = []

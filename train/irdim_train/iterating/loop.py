@@ -19,13 +19,14 @@ from irdim_train.distributed import Ranks
 from irdim_train.evaluate import default_split, evaluate
 from irdim_train.fit import fit
 from irdim_train.iterating.choose import choose_items
-from irdim_train.iterating.pool import cover_pool, queue_random_frames
+from irdim_train.iterating.pool import cover_pool, open_questions, queue_random_frames
 from irdim_train.iterating.rules import decide_by
 from irdim_train.iterating.state import STEPS, LoopState, Turn
 from irdim_train.mining import MineOptions, mine
 from irdim_train.mining.run import open_tracker
 from irdim_train.models import open_model
 from irdim_train.refining import RefineOptions, enqueue_doubts, refine
+from irdim_train.refining.folds import fold_engines
 from irdim_train.runs import FitConfig
 
 LOSSES = "losses.npy"  # (n,) float64 nats of all labels, in a turn's folder
@@ -85,7 +86,8 @@ def _advance(state: LoopState, data: Dataset) -> None:
 
 def _crop(state: LoopState, data: Dataset, device: torch.device) -> None:
     c = state.config
-    made = crop(data, _patches(state), size=c.size, frame_step=c.frame_step, register=c.register)
+    covers = open_questions(data, state.pool)
+    made = crop(data, _patches(state), size=c.size, frame_step=c.frame_step, register=c.register, covers=covers)
     state.turn.images = made["train"]
 
 
@@ -122,7 +124,10 @@ def _mine(state: LoopState, data: Dataset, device: torch.device) -> None:
     run = state.run(state.turn.number)
     card, engine, _ = open_model(run, device=str(device))
     options = MineOptions(open_tracker(card.thresholds.report))
-    mined = mine(data, [data.sequence(name) for name in state.pool], card, engine, options, by={"run": str(run)})
+    pool = [data.sequence(name) for name in state.pool]
+    folds = fold_engines(data, run, state.config.folds, False, device) if state.config.folds else {}
+    others = {number: engines[0] for number, engines in folds.items()}
+    mined = mine(data, pool, card, engine, options, out_of_fold=others, by={"run": str(run)})
     state.turn.queued = dict(Counter(state.turn.queued) + mined.queued)
 
 

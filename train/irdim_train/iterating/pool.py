@@ -5,11 +5,15 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from irdim.boxes import IGNORE, Box
-from irdim.dataset import Dataset, Sequence
+from irdim.boxes import IGNORE, TARGET, Box
+from irdim.dataset import Dataset, LabelledBox, Sequence
+from irdim.dataset.records import TRACK, UNLABELLED
 from irdim.fieldlog import SAMPLE
+from irdim.tracks import MISSED
 from irdim_train.mining.known import is_unseen
 
+PROPOSED = (TRACK, MISSED, UNLABELLED)
+MARGIN = 2.0  # px around what is proposed
 WHO, UNSEEN = "irdim-train iterate", "not looked at yet"
 
 
@@ -29,6 +33,32 @@ def cover_pool(data: Dataset, patterns: ListOf[str]) -> list[str]:
         if unseen_frames(data, sequence):
             names.append(sequence.name)
     return names
+
+
+def open_questions(data: Dataset, pool: ListOf[str]) -> dict[int, dict[int, list[LabelledBox]]]:
+    """What is proposed as a target in these recordings and not decided, as places to ignore, by a sequence's id and frame.
+
+    A decision on one track uncovers its frames: another target that is seen there waits for its own decision, and must not be learnt as background.
+    """
+    sequences = {s.id: s for s in (data.sequence(name) for name in pool)}
+    labels = {s.id: data.boxes(s) for s in sequences.values()}
+    found: dict[int, dict[int, list[LabelledBox]]] = {}
+    for item in data.queue_items("open"):
+        if item.sequence_id not in sequences or item.kind not in PROPOSED or item.box.label != TARGET:
+            continue
+        b = item.box
+        for frame, x, y, w, h in (
+            item.provenance["points"] if item.kind == TRACK else [(item.frame, b.x, b.y, b.w, b.h)]
+        ):
+            cover = LabelledBox(x, y, w + 2 * MARGIN, h + 2 * MARGIN, IGNORE)
+            here = labels[item.sequence_id].get(frame, [])
+            if not any(b.label != IGNORE and _covers(cover, b) for b in here):
+                found.setdefault(item.sequence_id, {}).setdefault(frame, []).append(cover)
+    return found
+
+
+def _covers(region: Box, box: Box) -> bool:
+    return abs(region.x - box.x) <= region.w / 2 and abs(region.y - box.y) <= region.h / 2
 
 
 def unseen_frames(data: Dataset, sequence: Sequence) -> list[int]:

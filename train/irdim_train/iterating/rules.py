@@ -35,10 +35,10 @@ def decide_by(rule: str, data: Dataset, items: Iterable[QueueItem], truth: Datas
 
 
 def agree(item: QueueItem) -> Decision | None:
-    """Accept where all that can speak agree: of a track its detections over nearly all of its frames, of a label the network, out of fold where there were
-    folds, and the labels before and after. Else leave it open."""
+    """Accept where all that can speak agree: of a track its detections over nearly all of its frames, and the network that was trained without
+    its scene where there are folds; of a label that network (the run's own where there are no folds) and the labels before and after. Else leave it open."""
     if item.kind == TRACK:
-        return ("accept", None) if item.score >= SURE else None
+        return ("accept", None) if item.score >= SURE and item.provenance.get("out_of_fold", True) else None
     if item.kind in WRONG_LABELS:
         return ("accept", None) if item.provenance.get("around", 0.0) >= AROUND else None
     return None

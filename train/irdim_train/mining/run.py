@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from irdim.boxes import IGNORE, INTERFERENCE, TARGET, Box
+from irdim.boxes import IGNORE, INTERFERENCE, TARGET, Box, Detection
 from irdim.bundle import ModelCard
 from irdim.dataset import Dataset, Sequence
 from irdim.dataset.records import TRACK, LabelledBox
@@ -20,12 +20,13 @@ from irdim_train.evaluate import detect_sequences
 from irdim_train.labelling.propose import Proposal
 from irdim_train.labelling.queueing import enqueue_proposals
 from irdim_train.mining.following import follow_detections
-from irdim_train.mining.known import NEAR, is_known, is_unseen, looked_for
+from irdim_train.mining.known import NEAR, is_known, looked_for
 
 CRAWLS = 0.15  # px a frame; what moves less for long goes with a cloud rather than across it
 CRAWLS_FOR = 10  # frames; live, the tracker waits longer, but a recording is judged when all of a track is known
 LEAST = 0.4  # score of a verdict from which a person is asked
 FEWEST = 4  # reports of a track that labels a sequence
+AGREED = 0.8  # of a track's reports, from which another network sees it, too
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,13 @@ def mine(
     engine: Engine,
     options: MineOptions | None = None,
     *,
+    out_of_fold: Mapping[int, Engine] | None = None,
     by: Mapping[str, Any] | None = None,
     progress: Callable[[Sequence], None] = lambda sequence: None,
 ) -> Mined:
-    """Queue missed targets, false alarms and what stands still; where nothing is labelled, also every confirmed track as a label of all of its
-    frames. by: what the provenance says besides. Nothing is labelled until somebody decides; nothing is asked twice."""
+    """Queue missed targets, false alarms and what stands still, and every confirmed track that is not labelled as a label of all of its frames. out_of_fold:
+    by a sequence's id, a network that was trained without it; whether it sees a track, too, is in the provenance. by: what that says besides.
+    Nothing is labelled until somebody decides; nothing is asked twice."""
     options = options or MineOptions()
     result = Mined()
     facts = {**(by or {}), "by": "mine"}
@@ -76,9 +79,16 @@ def mine(
         result.known.subtract(v.kind for v in unknown)
         chosen = sorted((v for v in unknown if v.score >= options.least), key=lambda v: -v.score)
         queued = _enqueue(data, sequence, chosen[: options.most or None], facts)
-        if not labelled or any(is_unseen(boxes, sequence) for boxes in labels.values()):
-            proposals = [p for t in followed.tracks if (p := _proposal(t, labels))]
-            best = sorted((p for p in proposals if p.score >= options.least), key=lambda p: -p.score)
+        proposals = [p for t in followed.tracks if (p := _proposal(t, labels, stills=not labelled))]
+        best = sorted((p for p in proposals if p.score >= options.least), key=lambda p: -p.score)
+        other = (out_of_fold or {}).get(sequence.id)
+        if best and other is not None:
+            (second,) = detect_sequences(card, other, data, [sequence])
+            seen = {f: [d for d in ds if d.label == TARGET and d.score >= options.tracker.report] for f, ds in second}
+            for agrees in (True, False):
+                group = [p for p in best if _agrees(p, seen) == agrees]
+                queued[TRACK] += enqueue_proposals(data, sequence, group, **facts, out_of_fold=agrees)
+        else:
             queued[TRACK] += enqueue_proposals(data, sequence, best, **facts)
         queued = +queued
         result.queued += queued
@@ -123,13 +133,15 @@ def _is_labelled(labels: Mapping[int, ListOf[LabelledBox]]) -> bool:
     return any(b.label != IGNORE for boxes in labels.values() for b in boxes)
 
 
-def _proposal(track: Track, labels: Mapping[int, ListOf[LabelledBox]]) -> Proposal | None:
-    """A confirmed track as labels of the frames on which it was reported and is not labelled yet; None where they are few. The gaps, and where it was
-    too weak to be reported, are asked about one by one."""
+def _proposal(track: Track, labels: Mapping[int, ListOf[LabelledBox]], *, stills: bool) -> Proposal | None:
+    """A confirmed track as labels of the frames on which it was reported and is not labelled yet; None where they are few, or where it stands still and
+    `stills` are asked about in another way. The gaps, and where it was too weak to be reported, are asked about one by one."""
+    if track.status == STILL and not stills:
+        return None
     points = [p for p in track.points if p.reported and not _is_at(p, labels.get(p.frame, []))]
     if len(points) < FEWEST:
         return None
-    still = track.status == "still"
+    still = track.status == STILL
     label = INTERFERENCE if still else TARGET
     best = max(points, key=lambda p: p.score)
     span = points[-1].frame - points[0].frame + 1
@@ -138,6 +150,12 @@ def _proposal(track: Track, labels: Mapping[int, ListOf[LabelledBox]]) -> Propos
     reason = f"reported on {len(points)} of {span} frames, {what}, mean score {mean:.2f}"
     boxes = {p.frame: Box(p.x, p.y, p.w, p.h, label) for p in points}
     return Proposal(boxes, best.frame, len(points), min(mean * len(points) / span, 1.0), reason)
+
+
+def _agrees(p: Proposal, seen: Mapping[int, ListOf[Detection]]) -> bool:
+    """Whether another network reports most of a track's points."""
+    hits = [any(np.hypot(d.x - b.x, d.y - b.y) <= NEAR for d in seen.get(f, [])) for f, b in p.boxes.items()]
+    return bool(np.mean(hits) >= AGREED)
 
 
 def _is_at(point: Point, boxes: ListOf[LabelledBox]) -> bool:
