@@ -12,8 +12,8 @@ before anything is compared. The verdict on frame t is final at t + lag, and loo
 Scores, all 0..1, the higher the surer:
 
     missed        mean score of the nearest reported detections before and after t, times the share of the other frames in which the track was seen,
-                  times the way of its reports over `near` px where that is less than 1: what hardly moves may be a knot of cloud, and a track that
-                  goes over from a target to a knot beside it stands there
+                  times the way of its reports in three times the lag over `near` px, where that is less than 1: what hardly moves may be a knot of
+                  cloud, and a track that goes over from a target to a knot beside it stands there
     false_alarm   score of the detection times 1 - n / confirm_hits for the n weak detections that its track has besides
     still         mean score of the track's detections
 """

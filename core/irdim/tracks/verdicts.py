@@ -67,8 +67,11 @@ def how_still(points: Sequence[Point], options: TrackerOptions) -> str:
 
 
 def _way(track: Track, frame: int, options: TrackerOptions) -> float:
-    """px that a track's reports wander from twice the lag before a frame to the lag after it, on the sensor or against the background, whichever is less."""
-    return min(wanders([p for p in track.points if p.reported and -2 * options.lag <= p.frame - frame <= options.lag]))
+    """px that a track's reports wander in three times the lag, on the sensor or against the background, whichever is less: from those between twice the
+    lag before a frame and the lag after it; what spans less than twice the lag is taken to stand still for the rest of that."""
+    lag = options.lag
+    reports = [p for p in track.points if p.reported and -2 * lag <= p.frame - frame <= lag]
+    return min(wanders(reports)) * 3 * lag / max(reports[-1].frame - reports[0].frame, 2 * lag)
 
 
 def wanders(points: Sequence[Point]) -> tuple[float, float]:
