@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import logging
 import os
 import re
 import threading
@@ -147,6 +148,10 @@ def _open_sftp(
     url: str, known_hosts: Path | None, identity: Path | None, more: dict[str, Any], timeout: float
 ) -> tuple[Any, str]:
     import paramiko
+
+    logging.getLogger("paramiko").setLevel(
+        logging.CRITICAL
+    )  # what fails is told by us, in one line, not by its traceback
     from fsspec.implementations.sftp import SFTPFileSystem
 
     class RefuseUnknown(paramiko.MissingHostKeyPolicy):

@@ -17,6 +17,7 @@ from irdim.errors import InputError
 from irdim.fieldlog import SUFFIX, FieldLog, TallyLog, read_any
 from irdim.files import atomic_file, write_json
 from irdim.signing import read_public_key
+from irdim_edge.spool import EVICTED, WRITING
 
 app = typer.Typer(no_args_is_help=True, help="List, verify and extract field logs.")
 WIDE = 180  # columns, where no terminal says how many there are
@@ -119,9 +120,11 @@ class _Wrong:
 
 
 def _each(path: Path, wrong: _Wrong) -> Iterator[FieldLog | TallyLog]:
-    """The logs that read, one after the other. Raises InputError where there is none at all."""
+    """The logs that read, one after the other; none of an empty spool. Raises InputError where there is no such folder, or one that holds other things."""
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file or folder")
     files = sorted(p for p in path.rglob(f"*{SUFFIX}") if not p.name.startswith(".")) if path.is_dir() else [path]
-    if not files:
+    if not files and not _is_spool(path):
         raise InputError(f"{path}: no field log (*{SUFFIX}) in this folder")
     for file in files:
         wrong.files += 1
@@ -129,6 +132,11 @@ def _each(path: Path, wrong: _Wrong) -> Iterator[FieldLog | TallyLog]:
             yield read_any(file)
         except InputError as error:
             wrong.reasons.append(str(error))
+
+
+def _is_spool(path: Path) -> bool:
+    """Whether a folder is a spool, which may well be empty."""
+    return any((path / name).exists() for name in (EVICTED, WRITING))
 
 
 def _described(log: FieldLog | TallyLog) -> dict[str, Any]:

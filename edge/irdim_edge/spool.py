@@ -27,6 +27,7 @@ NOT_TAKEN = "not taken"
 MOST_RECORD = 8 << 20  # bytes of evicted.jsonl before it becomes evicted.1.jsonl
 MOST_DAMAGED = 0.05  # share of the spool's bytes that damaged files may take besides
 DAY = 86400.0
+FORGET_EVERY = 3600.0  # seconds between two clearings of the index
 CLOCK_SET = datetime(
     2025, 1, 1, tzinfo=timezone.utc
 ).timestamp()  # a device whose clock says less does not know the time
@@ -63,6 +64,7 @@ class Spool:
         self.folder, self.bounds = folder, bounds
         self.evicted: Counter[str] = Counter()  # by kind, since it was opened
         self._lock, self._clock = threading.RLock(), clock
+        self._forgot = clock()
         try:
             make_folder(folder)
             self._writing = take_lock(folder / WRITING) if adds else None
@@ -92,9 +94,12 @@ class Spool:
         return path
 
     def expire(self) -> None:
-        """Evict what is too old. Raises OSError where that cannot be put on record; nothing goes then."""
+        """Evict what is too old, and forget what no budget counts any more. Raises OSError where that cannot be put on record; nothing goes then."""
         with self._lock:
             self._without_old(self.entries())
+            if self._clock() - self._forgot >= FORGET_EVERY:
+                self._forgot = self._clock()
+                self._index.forget_before(self._clock() - DAY, {entry.name for entry in self.entries()})
 
     def entries(self) -> list[Entry]:
         """What waits, most valuable first."""

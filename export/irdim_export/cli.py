@@ -26,8 +26,8 @@ def export(
         Path | None, typer.Argument(help="Run to export; the newest finished one under runs/ by default.")
     ] = None,
     int8: Annotated[
-        bool, typer.Option("--int8", help="Quantise to INT8 (the FP32 graph is always in the bundle).")
-    ] = False,
+        bool, typer.Option("--int8", help="INT8 beside FP32: what a bundle always holds, so it need not be said.")
+    ] = True,
     out: Annotated[Path | None, typer.Option(help="Bundle to write; bundles/RUN by default.")] = None,
     ranges: Annotated[
         str,
@@ -66,8 +66,6 @@ def export(
 
     Example: irdim-export runs/first --int8 --out bundles/first
     """
-    if not int8:
-        raise InputError("say --int8: a bundle holds an INT8 graph (and the FP32 one beside it)")
     run = run or _newest_run()
     signer = Signer.load(sign) if sign else None
     if engine:  # before the work

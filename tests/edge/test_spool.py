@@ -122,6 +122,24 @@ def test_age_counts_when_nothing_is_added_too(tmp_path):
     assert [line["why"] for line in evictions(tmp_path)] == ["age"]
 
 
+def test_the_index_forgets_what_left_long_ago(tmp_path):
+    """In a run of months, as it does when it is opened."""
+    now = datetime(2026, 1, 1, tzinfo=timezone.utc).timestamp() + 60
+    box = Spool(tmp_path, Bounds(1 << 30, 1000), clock=lambda: now)
+    for day in range(5):
+        for n in range(20):
+            at = datetime.fromtimestamp(now, timezone.utc)
+            (box.folder / add(box, replace(suspect(100 * day + n), at=at)).name).unlink()  # uploaded
+        now += DAY + 1
+        box.expire()
+    assert box.taken_since(0) == []
+    assert (tmp_path / "index.jsonl").read_text() == ""
+    add(box, replace(suspect(999), at=datetime.fromtimestamp(now, timezone.utc)))
+    now += 3601
+    box.expire()
+    assert len(box.taken_since(0)) == 1
+
+
 def test_samples_and_tallies_outlive_suspects(tmp_path):
     box = spool(tmp_path, files=2)
     for kind, score in (("sample", 0.0), ("missed", 0.2), ("tally", 0.0), ("missed", 0.9)):

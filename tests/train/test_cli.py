@@ -31,7 +31,7 @@ def test_help_works(program, tmp_path):
         (("irdim-train", "evaluate", "nowhere"), "there is no run"),
         (("irdim-export", "nowhere", "--int8"), "there is no run"),
         (("irdim-export", "--int8"), "no finished run"),
-        (("irdim-export", "nowhere"), "say --int8"),
+        (("irdim-export", "nowhere"), "nowhere"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(words, message, tmp_path):

@@ -1,5 +1,12 @@
-"""python -m irdim_train: the same as irdim-train."""
+"""irdim-train, also as python -m irdim_train."""
 
-from irdim_train.cli import main
+from irdim.command_line import start
 
-main()
+
+def main() -> None:
+    """Entry point of irdim-train."""
+    start("irdim_train.cli")
+
+
+if __name__ == "__main__":
+    main()

@@ -54,10 +54,9 @@ def open_raw(path: Path, name: str, interval: float | None) -> Stack:
         raise InputError(
             f"{path}: {size % frame} bytes after {size // frame} frames; truncated, or {sidecar.name} is wrong"
         )
-    array = np.memmap(path, dtype, "r", header, (size // frame, height, width))
     clock = find_clock([path.with_name(f"{path.stem}.times{suffix}") for suffix in (".npy", ".csv")], interval)
-    clock.check_length(len(array))
-    return Stack(name, array, clock, partial(_check_bits, path, bits))
+    clock.check_length(size // frame)
+    return Stack(name, path, (size // frame, height, width), dtype, header, clock, partial(_check_bits, path, bits))
 
 
 def _check_bits(path: Path, bits: int, index: int, pixels: np.ndarray) -> None:

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from irdim.errors import InputError
 from irdim_train.commands.progress import progress_bar
 
 LISTED = 10  # findings of a severity on the terminal
@@ -32,6 +33,9 @@ def command(
     from irdim_train.checking import Subject, check, subjects_of_data, subjects_of_recordings
     from irdim_train.checking.page import sizing_table, summary_table, write_page
     from irdim_train.importing import Options
+
+    if html is not None and html.is_dir():
+        raise InputError(f"--html {html}: a folder; name the file, such as {html / 'check.html'}")
 
     def look(subjects: list[Subject]):  # type: ignore[no-untyped-def]
         with progress_bar("check") as bar:

@@ -60,7 +60,9 @@ def command(
         logs = len(result.added) - result.tallies
         lines = [f"{logs} field logs{tallies} ingested ({kinds}), {result.there} were there already{replays}"]
         lines += [f"clock: {name}: {text}" for name, text in result.clocks.items()]
-        lines += [f"quarantined: {name}: {reason}" for name, reason in result.quarantined.items()]
+        before = result.quarantined_before
+        lines += [f"quarantined: {n}: {reason}" for n, reason in result.quarantined.items() if n not in before]
+        lines += [f"{len(before)} that an earlier run quarantined are still there"] if before else []
         if result.unsigned and not closed:
             lines.append(
                 f"{result.unsigned} by no known device: anybody may have written them; irdim-train devices add"

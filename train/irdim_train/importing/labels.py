@@ -61,6 +61,8 @@ def read_labels(path: Path, origin: int) -> list[Label]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, skipinitialspace=True)
             header = reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+            if len(header) == 1 and ";" in header[0]:
+                raise InputError(f"{path}: its columns are separated by ';'; save it with commas")
             if missing := [name for name in COLUMNS if name not in header]:
                 raise InputError(f"{path}: no column '{missing[0]}'; a label file has the columns {', '.join(COLUMNS)}")
             for cells in reader:

@@ -76,6 +76,8 @@ def import_sequences(
                 result.there.append(one.name)
                 counts["there"] += 1
                 result.notes += _differences(data, one.name, boxes)
+        if not any(s.split == "train" for s in data.sequences()):
+            result.notes.append("no sequence is in train: --val and --test take them all")
     return result
 
 

@@ -42,6 +42,7 @@ class Ingested:
     unsigned: int = 0
     kinds: dict[str, int] = field(default_factory=dict)
     quarantined: dict[str, str] = field(default_factory=dict)
+    quarantined_before: list[str] = field(default_factory=list)  # those of them that an earlier run refused as well
     clocks: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -220,6 +221,8 @@ class _Taker:
                 self._quarantined = grown
             else:
                 reason += "; not kept, the quarantine is full"
+        if (folder / f"{safe}.reason.txt").exists():
+            self.result.quarantined_before.append(name)
         with atomic_file(folder / f"{safe}.reason.txt", "w") as file:
             file.write(reason + "\n")
         self.data.record_refusal(name, reason)

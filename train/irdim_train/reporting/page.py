@@ -57,7 +57,7 @@ def _overview(loop: Loop) -> Section:
 
 def _overview_row(r: Row) -> list[Any]:
     who = [r.iteration, r.device, r.bundle[:12], "yes" if r.known else "no"]
-    counted = [f"{r.seconds / 3600:.1f}", r.frames, r.judged, r.detections, r.tracks] if r.frames else [""] * 5
+    counted = [f"{r.seconds / 3600:.3g}", r.frames, r.judged, r.detections, r.tracks] if r.frames else [""] * 5
     return [*who, *counted, sum(s.arrived for s in r.suspects.values())]
 
 
