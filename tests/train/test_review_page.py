@@ -308,3 +308,27 @@ def test_loopback_answers_no_other_site(data, serve):
         with pytest.raises(urllib.error.HTTPError, match=code):
             urllib.request.urlopen(urllib.request.Request(f"{url}api/items/1/decision", body, headers))
     assert reviews(data) == []
+
+
+def test_the_boxes_of_a_track_are_corrected_before_it_is_accepted(data, serve, browser):
+    page = opened(browser, serve(data) + "#kind=track&order=score")
+    page.keyboard.press("h")  # frame 33 of 30..37
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press(".")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press(".")
+    page.keyboard.press("Delete")
+    assert "8 boxes, 2 moved, 1 taken away" in page.inner_text("#facts")
+    for _ in range(3):
+        page.keyboard.press(".")  # frame 38: no box of the track
+    page.keyboard.press("ArrowDown")
+    assert "no box on this frame" in page.inner_text("#note")
+    page.keyboard.press("a")
+    page.wait_for_selector("body[data-item='']")
+    with Dataset.open(data) as d:
+        boxes = d.boxes(d.sequence("seq0"))
+        track = {f: boxes[f][-1] for f in range(30, 38)}
+    assert [(b.x, b.y, b.w) for f, b in track.items() if f in (32, 33, 34)] == [(52, 30, 5), (53, 31, 5), (54, 30, 6)]
+    assert (track[35].x, track[35].y) != (55, 30)
+    assert all(b.label == "target" for b in track.values())
+    assert reviews(data)[0][1:] == ("accept", "anna")

@@ -215,6 +215,7 @@ class Dataset:
         why: str,
         box: Box | None = None,
         more: Mapping[int, ListOf[Box]] | None = None,
+        track: Mapping[int, Box | None] | None = None,
     ) -> int:
         """Record a decision and what follows from it for the boxes, in one transaction; returns its id, for `undo`.
 
@@ -225,10 +226,11 @@ class Dataset:
         open. `box` corrects the proposed place and size. Where the item puts a box in question, that box is superseded. A
         'track' adds all of its boxes. 'accept' of a 'sample' (a whole frame) says that the boxes on it are complete, none
         included: what covers the frame as not looked at goes; 'target' and 'interference' say so and add `box`. `more`: boxes
-        that were marked besides, by frame; what covered those frames goes, too. Raises InputError where the item is not there,
+        that were marked besides, by frame; what covered those frames goes, too. `track`: boxes of a 'track' as the reviewer
+        corrected them, by frame, None where it is not there: the frame is looked at, and has none. Raises InputError where the item is not there,
         and AlreadyDecided (`irdim.dataset.queue`) where it was decided.
         """
-        return _queue.decide(self._store, item_id, decision, who=who, why=why, box=box, more=more)
+        return _queue.decide(self._store, item_id, decision, who=who, why=why, box=box, more=more, track=track)
 
     # devices, field logs
 

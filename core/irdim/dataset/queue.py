@@ -78,6 +78,7 @@ def decide(
     why: str,
     box: Box | None = None,
     more: Mapping[int, ListOf[Box]] | None = None,
+    track: Mapping[int, Box | None] | None = None,
 ) -> int:
     if decision not in DECISIONS:
         raise InputError(f"decision '{decision}': choose one of {', '.join(DECISIONS)}")
@@ -108,10 +109,8 @@ def decide(
             _uncover(store, of, [item.frame], who=who, why=why, iteration=iteration)
         if label is not None and item.kind == TRACK:
             if box is not None:
-                raise InputError(
-                    f"queue item {item_id}: a whole track; its boxes are corrected one by one, after it was accepted"
-                )
-            row = _add_track(store, item, label, who=who, why=why, iteration=iteration)
+                raise InputError(f"queue item {item_id}: a whole track; give its corrected boxes by frame")
+            row = _add_track(store, item, label, track or {}, who=who, why=why, iteration=iteration)
         elif label is not None:
             place = dataclasses.replace(box or item.box, label=label)
             place = Box(place.x, place.y, place.w, place.h, label)
@@ -167,13 +166,28 @@ def sequence_of(store: Store, sequence_id: int) -> Sequence:
     return sequences.named(store, found[0][0])
 
 
-def _add_track(store: Store, item: QueueItem, label: str, *, who: str, why: str, iteration: int) -> int | None:
-    """Add the boxes of a track, and take away what covers their frames; the row of the one on the item's own frame."""
+def _add_track(
+    store: Store,
+    item: QueueItem,
+    label: str,
+    corrected: Mapping[int, Box | None],
+    *,
+    who: str,
+    why: str,
+    iteration: int,
+) -> int | None:
+    """Add the boxes of a track, as the reviewer corrected them, and take away what covers their frames; the row of the one on the item's own frame."""
     sequence, row = sequence_of(store, item.sequence_id), None
+    if strange := set(corrected) - set(_frames(item)):
+        raise InputError(f"queue item {item.id}: its track has no point on frame {min(strange)} to correct")
     if label in (TARGET, INTERFERENCE):
         _uncover(store, sequence, _frames(item), who=who, why=why, iteration=iteration)
     for frame, x, y, w, h in item.provenance["points"]:
-        added = boxes.add(store, sequence, frame, Box(x, y, w, h, label), who=who, why=why, iteration=iteration)
+        box = corrected.get(frame, Box(x, y, w, h))
+        if box is None:
+            continue
+        box = Box(box.x, box.y, box.w, box.h, label)
+        added = boxes.add(store, sequence, frame, box, who=who, why=why, iteration=iteration)
         row = added if frame == item.frame else row
     return row
 

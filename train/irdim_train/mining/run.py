@@ -24,7 +24,7 @@ from irdim_train.mining.known import NEAR, is_known, looked_for
 
 CRAWLS = 0.15  # px a frame; what moves less for long goes with a cloud rather than across it
 CRAWLS_FOR = 10  # frames; live, the tracker waits longer, but a recording is judged when all of a track is known
-LEAST = 0.4  # score of a verdict from which a person is asked
+LEAST = 0.45  # score of a verdict from which a person is asked
 FEWEST = 4  # reports of a track that labels a sequence
 AGREED = 0.8  # of a track's reports, from which another network sees it, too
 

@@ -132,11 +132,14 @@ def _queue(data: Dataset, request: Request) -> list[dict[str, Any]]:
 
 
 def _decide(data: Dataset, body: dict[str, Any]) -> dict[str, Any]:
-    """body: id, decision, who, box (of the item) or null, more: {frame: [boxes]}."""
+    """body: id, decision, who, box (of the item) or null, more: {frame: [boxes]}, track: {frame: corrected box, or null where it is not there}."""
     more = {int(frame): [_box(b) for b in boxes] for frame, boxes in (body.get("more") or {}).items()}
     box = _box(body["box"]) if body.get("box") else None
-    review = data.decide(int(body["id"]), str(body["decision"]), who=_who(body), why=WHY, box=box, more=more)
-    return {"review": review}
+    track = {int(frame): _box(b) if b else None for frame, b in (body.get("track") or {}).items()}
+    decided = data.decide(
+        int(body["id"]), str(body["decision"]), who=_who(body), why=WHY, box=box, more=more, track=track
+    )
+    return {"review": decided}
 
 
 def _undo(data: Dataset, body: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ export const KEYS = [
   ["d", "nothing is here: delete", "remove"], ["s", "skip", "decide", "skip"], ["n", "next, undecided", "next"], ["u", "undo the last decision", "undo"],
   ["ArrowLeft", "move the box a pixel (Shift: resize, Alt: quarters)", "nudge", -1, 0], ["ArrowRight", "", "nudge", 1, 0],
   ["ArrowUp", "", "nudge", 0, -1], ["ArrowDown", "", "nudge", 0, 1],
+  ["Delete", "take the box of this frame out of a track, or put it back", "drop"],
   ["x", "add a box at the pointer", "add"], ["Tab", "select the next box", "select"],
   ["m", "mark a target at the pointer; on a second frame: follow it", "mark"],
   [" ", "play, pause", "play"], ["b", "blink with the frame before", "blink"],

@@ -49,6 +49,7 @@ function showView() {
   const b = edit.selected ?? edit.box, p = item.provenance;
   const facts = [["score", item.score.toFixed(3)], ["loss", p.loss], ["sequence", item.sequence], ["frame", item.frame], ["by", p.by ?? p.device],
     ["box", `${b.x.toFixed(2)}, ${b.y.toFixed(2)}  ${b.w.toFixed(1)} × ${b.h.toFixed(1)} px${edit.moved ? ", moved" : ""}`],
+    ["track", edit.track.length ? `${edit.track.length} boxes, ${edit.track.filter((p) => p.changed && !p.gone).length} moved, ${edit.track.filter((p) => p.gone).length} taken away` : undefined],
     ["marked", edit.more.length ? `${edit.more.length} boxes besides` : undefined], ["depth", item.dtype]];
   $("facts").replaceChildren(...facts.filter(([, v]) => v !== undefined).flatMap(([k, v]) =>
     [Object.assign(document.createElement("dt"), { textContent: k }), Object.assign(document.createElement("dd"), { textContent: v })]));
@@ -131,11 +132,22 @@ async function mark() {
   } catch (error) { edit.marks = []; say(error.message, true); }
 }
 
+// Of a track, the box of the frame that is seen is changed: the picture stands still, and the frame has one.
+function stopped() {
+  const { edit } = state;
+  if (!edit.track.length || edit.isMarked()) return true;
+  viewer.playing = viewer.blinking = false; edit.onFrame(viewer.frame);
+  if (edit.selected?.frame === viewer.frame) return true;
+  say("the track has no box on this frame; add one with x", true);
+  return false;
+}
+
 const actions = {
   decide, undo, label, mark, next: () => { state.queue.leave(); return show(); },
   remove: () => { if (state.edit.isMarked()) { state.edit.remove(); viewer.render(); } else return decide("background"); },
+  drop: () => { if (!state.edit.track.length) return say("of a track only", true); if (stopped()) { state.edit.selected.gone = !state.edit.selected.gone; viewer.render(); } },
   nudge: (x, y, e) => {
-    if (state.item.kind === "track" && !state.edit.isMarked()) return say("a whole track: its boxes are corrected one by one, after it was accepted", true);
+    if (!stopped()) return;
     const by = e.altKey ? 0.25 : 1;
     state.edit[e.shiftKey ? "resize" : "move"](x * by, (e.shiftKey ? -y : y) * by); viewer.render();
   },

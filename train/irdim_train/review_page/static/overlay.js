@@ -4,11 +4,11 @@ const colour = (name) => getComputedStyle(document.documentElement).getPropertyV
 // at(x, y): screen px; zoom: screen px a px; shift: how far this frame is drawn from its place.
 export function draw(pen, { item, edit, frame, at, zoom, shift }) {
   const place = (x, y) => at(x - shift[0], y - shift[1]);
-  const points = item.provenance.points ?? [];
+  const points = edit.track.filter((b) => !b.gone);
   if (points.length) {
     pen.strokeStyle = colour("track"); pen.lineWidth = 1; pen.setLineDash([]); pen.globalAlpha = 0.5;
     pen.beginPath();
-    points.forEach(([, x, y], i) => pen[i ? "lineTo" : "moveTo"](...place(x, y)));
+    points.forEach(({ x, y }, i) => pen[i ? "lineTo" : "moveTo"](...place(x, y)));
     pen.stroke(); pen.globalAlpha = 1;
   }
   const box = (b, name, dash = [], thick = 1.5) => {
@@ -21,9 +21,9 @@ export function draw(pen, { item, edit, frame, at, zoom, shift }) {
     const [x, y] = place(d.x, d.y);
     pen.strokeStyle = colour("prediction"); pen.setLineDash([]); pen.beginPath(); pen.arc(x, y, 5 * zoom, 0, 7); pen.stroke();
   }
-  const point = points.find(([f]) => f === frame);
-  if (point) box({ x: point[1], y: point[2], w: point[3], h: point[4] }, "proposal", [6, 4]);
-  else if (frame === item.frame && !item.whole) box(edit.box, "proposal", [6, 4], edit.selected === edit.box ? 2 : 1.2);
+  const point = points.find((b) => b.frame === frame);
+  if (point) box(point, "proposal", [6, 4], edit.selected === point ? 2 : 1.2);
+  else if (frame === item.frame && !item.whole && !edit.track.length) box(edit.box, "proposal", [6, 4], edit.selected === edit.box ? 2 : 1.2);
   for (const b of edit.more) if (b.frame === frame) box(b, b.label, b === edit.selected ? [2, 2] : [], 2.2);
   for (const [f, x, y] of edit.marks) if (f === frame) {
     const [cx, cy] = place(x, y);
