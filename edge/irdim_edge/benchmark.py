@@ -5,6 +5,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,7 +13,6 @@ import numpy as np
 from irdim.bundle import Bundle
 from irdim.detector import Detector
 from irdim.engines import Engine
-from irdim.engines.choice import open_bundle_engine
 from irdim.sources import Frame
 from irdim.tracks import Tracker, TrackerOptions
 from irdim_edge.cameras import Began, Shot
@@ -42,7 +42,7 @@ class _Timed:
         self.engine, self.name = engine, engine.name
         self.seconds: list[float] = []
 
-    def run(self, image: np.ndarray) -> np.ndarray:
+    def run(self, image: Any) -> np.ndarray:
         begun = time.perf_counter()
         output = self.engine.run(image)
         self.seconds.append(time.perf_counter() - begun)
@@ -81,8 +81,9 @@ def measure(
 ) -> Measured:
     """size: (H, W) of the frames; frames: of each round. The pipeline is the daemon's: the input step of a frame beside the engine on the one before,
     then decoding, tracking and the message. Raises InputError where the engine cannot be had."""
-    timed = _Timed(open_bundle_engine(bundle, precision=precision, engine=engine, threads=threads))
-    detector, scene = Detector(bundle.card, timed), moving_scene(size)
+    detector = Detector.from_bundle(bundle, precision=precision, engine=engine, threads=threads)
+    detector.engine = timed = _Timed(detector.engine)
+    scene = moving_scene(size)
     seconds: dict[str, list[float]] = defaultdict(list)
     _pipeline(bundle, detector, scene, 5, seconds)  # warms everything up
     seconds.clear()
@@ -116,14 +117,14 @@ def measure(
 
 def _pipeline(
     bundle: Bundle, detector: Detector, scene: list[np.ndarray], frames: int, seconds: dict[str, list[float]]
-) -> tuple[float, np.ndarray]:
+) -> tuple[float, Any]:
     """Frames a second of so many frames with a full history; and what the network read of the last."""
     interval, history = bundle.card.interval or 0.04, bundle.card.input.history
     camera = _Memory(scene, interval, history + frames)
     tracker, messages = Tracker(TrackerOptions(report=bundle.card.thresholds.report)), Messages(None)
     detector.reset()
     feed = Feed(camera, detector, _NoTakeover(), threading.Event(), kept=0, note=_raise)
-    begun, looked, image = 0.0, 0, np.empty(0)
+    begun, looked, image = 0.0, 0, None
     for item in feed:
         if not isinstance(item, Ready) or isinstance(item.prepared, str):
             continue
