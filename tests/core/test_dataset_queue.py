@@ -223,6 +223,32 @@ def test_an_accepted_track_uncovers_its_frames_and_no_other(data: Dataset, seque
     assert whole == {1}
 
 
+def test_a_track_is_accepted_as_its_boxes_were_corrected(data: Dataset, sequence: Sequence) -> None:
+    points = [[f, 5 + f, 5, 3, 3] for f in range(3)]
+    data.enqueue(
+        key="t",
+        kind="track",
+        sequence_id=sequence.id,
+        frame=0,
+        box=Box(5, 5, 3, 3),
+        score=1,
+        reason="",
+        provenance={"points": points},
+    )
+    number = data.queue_items()[0].id
+    before = {f: list(boxes) for f, boxes in data.boxes(sequence).items()}
+    with pytest.raises(InputError, match="no point on frame 7"):
+        data.decide(number, "accept", who="anna", why="plane", track={7: Box(5, 5, 3, 3)})
+    review = data.decide(number, "accept", who="anna", why="plane", track={1: Box(6.5, 4, 2, 2), 2: None})
+    new = {f: [b for b in boxes if b not in before.get(f, [])] for f, boxes in data.boxes(sequence).items()}
+    assert [(b.x, b.y, b.w, b.label) for f in range(3) for b in new.get(f, [])] == [
+        (5, 5, 3, "target"),
+        (6.5, 4, 2, "target"),
+    ]
+    data.undo(review, who="anna", why="test")
+    assert {f: b for f, b in data.boxes(sequence).items() if b} == {f: b for f, b in before.items() if b}
+
+
 @pytest.mark.parametrize(
     ("kind", "decision", "uncovers"),
     [

@@ -17,7 +17,7 @@ from irdim.sources import Frame
 from irdim_train.cli import app
 from irdim_train.iterating import LoopConfig, Waiting, iterate, open_loop
 from irdim_train.iterating.choose import choose_items
-from irdim_train.iterating.pool import cover_pool, queue_random_frames, unseen_frames
+from irdim_train.iterating.pool import cover_pool, open_questions, queue_random_frames, unseen_frames
 from irdim_train.iterating.rules import decide_by
 
 CPU = torch.device("cpu")
@@ -169,6 +169,44 @@ def test_rules_leave_open_what_they_have_no_answer_to(data):
         assert sum(decide_by("agree", d, d.queue_items("open")).values()) == 1
         assert sum(decide_by("loss", d, d.queue_items("open")).values()) == 1
         assert [i.kind for i in d.queue_items("open")] == ["missed"]
+
+
+def test_where_there_are_folds_agree_accepts_only_tracks_that_they_see_too(data):
+    with Dataset.open(data) as d:
+        s = d.sequence("seq2")
+        for n, facts in enumerate(({"out_of_fold": True}, {"out_of_fold": False}, {})):
+            points = [[f, 20.0 + 20 * n, 30.0, 5.0, 5.0] for f in range(8)]
+            d.enqueue(
+                key=str(n), kind="track", sequence_id=s.id, frame=0, box=Box(20 + 20 * n, 30, 5, 5), score=0.95, reason="",
+                provenance={"points": points, **facts},
+            )  # fmt: skip
+        decide_by("agree", d, d.queue_items("open"))
+        assert [i.key for i in d.queue_items("open")] == ["1"]
+
+
+def test_a_second_target_that_waits_for_its_decision_is_not_learnt_as_background(data, tmp_path):
+    from irdim.patches import Patches
+    from irdim_train.crop import crop
+
+    with Dataset.open(data) as d:
+        cover_pool(d, ())
+        s = d.sequence("seq2")
+        for n, x in enumerate((20.0, 80.0)):
+            points = [[f, x, 30.0, 5.0, 5.0] for f in range(10, 20)]
+            facts = {"sequence_id": s.id, "frame": 10, "box": Box(x, 30, 5, 5), "score": 0.9, "reason": ""}
+            d.enqueue(key=str(n), kind="track", provenance={"points": points}, **facts)
+        one, other = sorted(d.queue_items("open"), key=lambda i: i.box.x)
+        d.decide(one.id, "accept", who="anna", why="test")
+        covers = open_questions(d, ["seq2"])
+        assert sorted(covers[s.id]) == list(range(10, 20))
+        assert all((b.x, b.label) == (80.0, IGNORE) for of in covers[s.id].values() for b in of)
+        crop(d, tmp_path / "patches", size=64, frame_step=2, register=False, covers=covers)
+        ignored = Patches.open(tmp_path / "patches").boxes["label"] == 2
+        d.decide(other.id, "accept", who="anna", why="test")
+        assert not open_questions(d, ["seq2"])
+        crop(d, tmp_path / "patches", size=64, frame_step=2, register=False)
+        after = Patches.open(tmp_path / "patches").boxes["label"] == 2
+        assert ignored.sum() > after.sum()
 
 
 def test_items_are_chosen_for_value_and_variety():

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from irdim.dataset import Dataset, Sequence
 from irdim.errors import InputError
+from irdim.grid import CONFIDENCE
 from irdim.sources import Frame
 from irdim.tracks import TrackerOptions
 from irdim_train.cli import app
@@ -88,6 +89,28 @@ def test_unlabelled_recordings_get_their_tracks_proposed_once(recordings, small_
         assert sum(mined.queued.values()) == len(data.queue_items("open"))
         again = mine(data, chosen, card, engine, MineOptions(TrackerOptions(report=card.thresholds.report)))
         assert not again.queued
+
+
+def test_what_an_out_of_fold_network_does_not_see_is_said_of_a_track(recordings, small_run):
+    card, engine, _ = open_model(small_run)
+
+    class Blind:
+        """The same network, sure that nothing is there."""
+
+        def __getattr__(self, name: str):
+            return getattr(engine, name)
+
+        def run(self, planes):
+            output = engine.run(planes).copy()
+            output[CONFIDENCE] = -20.0
+            return output
+
+    with Dataset.open(recordings) as data:
+        options = MineOptions(TrackerOptions(report=card.thresholds.report))
+        a, b = data.sequence("a"), data.sequence("b")
+        mine(data, [a, b], card, engine, options, out_of_fold={a.id: engine, b.id: Blind()})
+        agree = {(i.sequence_id, i.provenance["out_of_fold"]) for i in data.queue_items() if i.kind == "track"}
+        assert agree == {(a.id, True), (b.id, False)}
 
 
 def test_what_the_labels_answer_is_not_asked(small_data, small_run, tmp_path):
