@@ -48,6 +48,11 @@ class Prepared:
 class Input(Protocol):
     """History and differencing: frame by frame to what the network reads."""
 
+    @property
+    def breaks(self) -> int:
+        """How often what came before was forgotten: a gap, another size, a reset."""
+        ...
+
     def push(self, frame: Frame) -> Prepared | str:
         """Take the newest frame. Returns its input, or the reason why there is none yet."""
         ...
@@ -74,6 +79,11 @@ class InputStep:
         image = pad_to_stride(network_input(stack.frames, self.card.input, stack.shifts), self.card.stride)
         height, width = frame.pixels.shape
         return Prepared(image, (height, width), motion(stack.shifts, self.card.input))
+
+    @property
+    def breaks(self) -> int:
+        """See Input."""
+        return self._history.breaks
 
     def prime(self, frames: list[Frame]) -> None:
         """See Input."""

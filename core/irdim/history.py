@@ -28,11 +28,13 @@ class History:
         self.spec, self.interval = spec, interval
         self._ring: deque[tuple[Frame, Texture | None]] = deque(maxlen=spec.history)
         self._void = "history"
+        self.breaks = 0  # how often what came before was forgotten
 
     def reset(self, reason: str = "history") -> None:
         """Forget all frames; `reason` is what `push` gives until the ring is full again."""
         self._ring.clear()
         self._void = reason
+        self.breaks += 1
 
     def push(self, frame: Frame) -> Stack | str:
         """Add the newest frame. Returns its Stack, or why there is none yet: 'history', 'gap' or 'size'."""

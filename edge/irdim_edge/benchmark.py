@@ -52,7 +52,7 @@ class _Timed:
 class _Memory:
     """A camera that gives `length` frames of a scene, going to and fro, as fast as they are taken."""
 
-    live, trouble = False, ""
+    live, hangs, trouble = False, False, ""
 
     def __init__(self, scene: list[np.ndarray], interval: float, length: int) -> None:
         self.state: dict[str, str | int | float] = {}

@@ -13,6 +13,7 @@ from typing import Any
 
 from irdim.bundle import Bundle
 from irdim.detector import Detector, Step
+from irdim.errors import InputError
 from irdim.fieldlog import KINDS
 from irdim.tracks import Track
 from irdim_edge.cameras import Began, Camera, Shot, check_interval, open_camera
@@ -78,6 +79,7 @@ class _Run:
     ) -> None:
         self.summary = Summary(config.device_name, config.camera.name, bundle.digest)
         self._config, self._camera, self._show, self._reloading = config, camera, show, reloading
+        self._stopping = stopping
         self._notifier, self._stopwatch, self._idle = Notifier(), Stopwatch(), Idle()
         self._publishers = open_publishers(config)
         self._messages = Messages(optics_of(config))
@@ -87,7 +89,7 @@ class _Run:
         self._judge = Judge(config, bundle, Detector.from_bundle(bundle, **options), str(seed))
         self._spool = Spool(config.spool_path, config.spool_bounds)
         self.summary.recovered = vars(self._spool.recovered)
-        self._logbook = Logbook(config, camera, self.summary, self._spool)
+        self._logbook = Logbook(config, camera, self.summary, self._spool, self._meanwhile)
         self._parts = Parts(config.out_path, DETECTIONS, VERDICTS, most_bytes=int(config.max_mb * (1 << 20)))
         self._writer = Writer(
             self._spool, self._logbook.budget, lambda line: self._write(VERDICTS, line), self.note, config.signer
@@ -129,8 +131,6 @@ class _Run:
         self._notifier.stopping()
         self._tallies.close()
         self._writer.close()
-        for publisher in self._publishers:
-            publisher.close()
         if self._uploader and state == "finished" and stopping is not None:
             self._uploader.finish(stopping)
         elif self._uploader:
@@ -138,6 +138,8 @@ class _Run:
         self.summary.state = state
         self._sum_up()
         self._keep_status()
+        for publisher in self._publishers:
+            publisher.close()
         if self._server is not None:
             self._server.close()
         self._show(self.summary)
@@ -166,10 +168,11 @@ class _Run:
             step = self._judge.skip(shot.frame)
             self.summary.skipped += 1
             self._say(shot, step, [], [])
+        if ready.broke:  # no verdict may look across the gap, not even one among the skipped frames
+            self._end_stream()
+            self._judge.detector.forget()
         step = self._offered(ready) or self._judge.look(self._judge.detector, ready.shot.frame, ready.prepared)
         done = time.monotonic()
-        if self._judge.breaks(step):
-            self._end_stream()
         judged = self._judge.take(step)
         tracks = self._judge.tracker.tracks
         self._logbook.log(judged.verdicts, tracks, self._judge, self._writer)
@@ -239,7 +242,8 @@ class _Run:
         if time.monotonic() - self._saved < EVERY:
             return
         self._save()
-        self._notifier.alive(self.summary.line)
+        if not self._camera.hangs:  # else the watchdog ends this process, since nothing else helps
+            self._notifier.alive(self.summary.line)
         self._tallies.keep()
         if self._newest is not None:
             self._takeover.look(self._newest.frame.pixels, self._suits, asked=self._reloading.is_set())
@@ -248,7 +252,15 @@ class _Run:
             self._tallies.renew()
         if time.monotonic() - self._expired >= EXPIRE_EVERY:
             self._expired = time.monotonic()
-            self._writer.then(self._spool.expire)
+            self._writer.then(self._spool.expire, once="expire")
+
+    def _meanwhile(self) -> None:
+        """Something takes long in this thread. Raises InputError where the run is to stop."""
+        if self._stopping.is_set():
+            raise InputError("stopped")
+        if time.monotonic() - self._saved >= EVERY:
+            self._saved = time.monotonic()
+            self._notifier.alive("reading the recording for its digest")
 
     def _suits(self, bundle: Bundle) -> None:
         """Raises InputError where the camera is too slow or too fast for a bundle."""
@@ -279,7 +291,7 @@ class _Run:
         """Bring the summary up to date; it is written in the writer's thread, however long the disk takes."""
         self._saved = time.monotonic()
         self._sum_up()
-        self._writer.then(self._keep_status)
+        self._writer.then(self._keep_status, once="status")
 
     def _sum_up(self) -> None:
         s = self.summary

@@ -79,10 +79,6 @@ class Judge:
         step = detector.judge(frame, prepared)
         return replace(step, detections=[d for d in step.detections if not self._masks.hide(d.x, d.y)])
 
-    def breaks(self, step: Step) -> bool:
-        """Whether the stream breaks with this step, so that no verdict may look across it."""
-        return self._judging and step.status != "ok"
-
     def take(self, step: Step) -> Judged:
         """Track what was found, and judge what is due."""
         self._last = step.frame.index

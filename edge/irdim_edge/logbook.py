@@ -1,6 +1,7 @@
 """Which verdicts become field logs: not what a mask hides, not what repeats another, not more than the day's budget."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from irdim.fieldlog import SAMPLE
@@ -19,7 +20,11 @@ from irdim_edge.writer import Writer
 class Logbook:
     """Hands verdicts to the writer, each with a suspect where one is due."""
 
-    def __init__(self, config: Config, camera: Camera, summary: Summary, spool: Spool) -> None:
+    def __init__(
+        self, config: Config, camera: Camera, summary: Summary, spool: Spool, meanwhile: Callable[[], None]
+    ) -> None:
+        """meanwhile: called while a recording is read for its digest."""
+        self._meanwhile = meanwhile
         self._config, self._camera, self._summary = config, camera, summary
         self._merger = Merger(seconds=config.suspects.merge_seconds, radius=config.suspects.merge_radius)
         self.budget = Budget(config.allowances)
@@ -67,7 +72,7 @@ class Logbook:
         if (
             self._digest is None and stream.digest is not None
         ):  # at the first suspect; a replay waits, and loses nothing
-            self._digest = stream.digest()
+            self._digest = stream.digest(self._meanwhile)
         return {
             **{"device": config.device_name, "camera": config.camera.name, "source": stream.name},
             **{"source_digest": self._digest or None, "bundle": judge.bundle.digest, "precision": config.precision},

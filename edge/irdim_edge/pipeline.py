@@ -35,22 +35,22 @@ class Bundles(Protocol):
 
 @dataclass(frozen=True)
 class Offer:
-    """A new bundle, and what its input step made of the same frame. before: the frames that it was primed with, oldest first."""
+    """A new bundle, and what its input step made of the same frame."""
 
     bundle: Bundle
     detector: Detector
-    prepared: Prepared | str
-    before: list[Frame]
+    prepared: Prepared
 
 
 @dataclass(frozen=True)
 class Ready:
     """A frame that the engine can take. prepared: its input, or why there is none; skipped: frames since the last one that the engine had no time for;
-    seconds: that the input step took; offer: a new bundle to try on it, to be answered by Feed.answer."""
+    broke: whether the history broke off since; seconds: that the input step took; offer: a new bundle to try on it, to be answered by Feed.answer."""
 
     shot: Shot
     prepared: Prepared | str
     skipped: list[Shot] = field(default_factory=list)
+    broke: bool = False
     seconds: float = 0.0
     offer: Offer | None = None
 
@@ -118,6 +118,8 @@ class Feed:
         self._ready: queue.Queue[Began | Ready | BaseException | None] = queue.Queue(1)
         self._answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._failure: BaseException | None = None
+        self._trial: tuple[Bundle, Detector] | None = None  # a new bundle whose history fills
+        self._breaks = self._input.breaks
         self._threads = [
             threading.Thread(target=target, name=name, daemon=True)
             for name, target in (("capture", self._capture), ("input", self._prepare))
@@ -166,8 +168,7 @@ class Feed:
         try:
             while items := self._raw.take():
                 if isinstance(items[-1], Began):
-                    self._input.reset()
-                    self._recent.clear()
+                    self._reset("history")
                     self._put(items[-1])
                 else:
                     self._put_newest([shot for shot in items if isinstance(shot, Shot)])
@@ -181,32 +182,44 @@ class Feed:
         for shot in older:
             self._void(shot)
             self._input.prime([shot.frame])
+            if self._trial is not None:
+                self._trial[1].prime([shot.frame])
             self._recent.append(shot.frame)
         self._void(newest)
         prepared = self._input.push(newest.frame)
         seconds = time.perf_counter() - begun
         offer = self._offer(newest.frame)
         self._recent.append(newest.frame)
-        self._put(Ready(newest, prepared, older, seconds, offer))
+        broke, self._breaks = self._input.breaks != self._breaks, self._input.breaks
+        self._put(Ready(newest, prepared, older, broke, seconds, offer))
         if offer is not None:
             self._settle(offer)
 
     def _void(self, shot: Shot) -> None:
         """What came before the shutter closed, or before the gain changed, is no history for what comes after."""
         if shot.fault:
-            self._input.reset(shot.fault)
-            self._recent.clear()
+            self._reset(shot.fault)
+
+    def _reset(self, reason: str) -> None:
+        self._input.reset(reason)
+        self._recent.clear()
+        if self._trial is not None:
+            self._trial[1].input.reset(reason)
 
     def _offer(self, frame: Frame) -> Offer | None:
-        taken = self._takeover.take()
+        """A new bundle, once it can read this frame; until then its history fills beside the old one's."""
+        taken = self._trial or self._takeover.take()
         if taken is None:
             return None
         bundle, detector = taken
-        before = list(self._recent)
         try:
-            detector.prime(before)
-            return Offer(bundle, detector, detector.input.push(frame), before)
+            if self._trial is None:
+                detector.prime(list(self._recent))
+            prepared = detector.input.push(frame)
+            self._trial = taken if isinstance(prepared, str) else None
+            return None if isinstance(prepared, str) else Offer(bundle, detector, prepared)
         except Exception as error:  # whatever it is, the old one has not missed a frame
+            self._trial = None
             self._takeover.failed(bundle.digest[:16], error)
             self._note(error)
             return None
@@ -215,7 +228,7 @@ class Feed:
         while not self._stopping.is_set():
             try:
                 if self._answers.get(timeout=LOOK):
-                    self._input = offer.detector.input
+                    self._input, self._breaks = offer.detector.input, offer.detector.input.breaks
                 return
             except queue.Empty:
                 continue

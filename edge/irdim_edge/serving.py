@@ -1,5 +1,6 @@
 """What a running daemon answers over HTTP: /healthz, /metrics (Prometheus), /status, and the live page. On loopback, elsewhere only with a token."""
 
+import contextlib
 import json
 import socket
 import sys
@@ -21,6 +22,8 @@ from irdim_edge.live import LiveView
 from irdim_edge.live.guard import HEADERS, Guard
 from irdim_edge.live.pages import answer_of, is_page, stream
 
+MOST_REQUESTS = 32  # at a time
+PATIENCE = 20.0  # seconds in which a client has to say what it wants
 THERMAL = Path("/sys/class/thermal")
 COUNTS = {  # what status.json counts, by its key
     "frames": "Frames that came.",
@@ -80,7 +83,25 @@ class Server:
 
 
 class _Http(ThreadingHTTPServer):
+    """Bounded: whoever reaches the port must not take the daemon's threads and file handles, token or not."""
+
     daemon_threads = True
+
+    def __init__(self, *arguments: Any) -> None:
+        self._room = threading.BoundedSemaphore(MOST_REQUESTS)
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self._room.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         if not isinstance(sys.exc_info()[1], OSError):  # a client that went away in the middle is no news
@@ -91,6 +112,11 @@ class _Http6(_Http):
     address_family = socket.AF_INET6
 
 
+def _cut(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
 def _handler(
     guard: Guard, stale: float, status: Callable[[], dict[str, Any]], live: LiveView | None, closing: threading.Event
 ) -> type[BaseHTTPRequestHandler]:
@@ -98,9 +124,20 @@ def _handler(
     registry.register(_Counts(status))
 
     class Handler(BaseHTTPRequestHandler):
-        timeout = 10  # seconds that a client may keep a thread waiting
+        timeout = 10  # seconds between two bytes that a client may keep a thread waiting
+
+        def setup(self) -> None:
+            super().setup()
+            self._hurry = threading.Timer(PATIENCE, _cut, (self.connection,))  # and this until it has asked
+            self._hurry.daemon = True
+            self._hurry.start()
+
+        def finish(self) -> None:
+            self._hurry.cancel()
+            super().finish()
 
         def do_GET(self) -> None:
+            self._hurry.cancel()
             path, _, asked = self.path.partition("?")
             query = {k: v[-1] for k, v in parse_qs(asked).items()}
             if not guard.knows_host(self.headers.get("Host", "")):

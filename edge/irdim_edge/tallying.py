@@ -71,13 +71,13 @@ class Tallies:
             book.warming[step.reason] += 1
         elif (book.frames - sum(book.warming.values())) % MEASURE_EVERY == 1:
             newest = frames()
-            self._writer.then(lambda: book.measure(newest))
+            self._writer.then(lambda: book.measure(newest), once="measure")
 
     def keep(self) -> None:
         """Write the open tally down, should this run be killed, and try again with what the spool has not taken."""
         if (book := self._book) is not None:
             judged = self._judged()
-            self._writer.then(lambda: self._keep(book, judged))
+            self._writer.then(lambda: self._keep(book, judged), once="tally")
 
     def close(self) -> None:
         """The open tally, if there is one, goes into the spool."""

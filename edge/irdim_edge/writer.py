@@ -14,6 +14,7 @@ from irdim_edge.spool import Spool
 
 MOST_WAITING = 16  # suspects that may wait to be packed
 MOST_BYTES = 128 << 20  # bytes of their frames
+PATIENCE = 15.0  # seconds
 MOST_LINES = 10_000  # lines that may wait to be written
 DROPPED, NO_ROOM, FAILED = "dropped", "no_room", "failed"
 
@@ -46,6 +47,7 @@ class Writer:
         self._waiting = self._bytes = 0
         self._logged: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
+        self._once: set[str] = set()
         self._room = threading.BoundedSemaphore(MOST_LINES)
         self._thread = threading.Thread(target=self._loop, name="writer", daemon=True)
         self._thread.start()
@@ -92,14 +94,24 @@ class Writer:
         self._jobs.put(act)
         return True
 
-    def then(self, action: Callable[[], None]) -> None:
-        """Call something in the writer's thread, after all that was handed over before."""
-        self._jobs.put(action)
+    def then(self, action: Callable[[], None], *, once: str = "") -> None:
+        """Call something in the writer's thread, after all that was handed over before. once: a name, of which no two may wait: the second is left out."""
+        with self._lock:
+            if once in self._once:
+                return
+            self._once |= {once} - {""}
+
+        def act() -> None:
+            with self._lock:
+                self._once -= {once}
+            action()
+
+        self._jobs.put(act)
 
     def close(self) -> None:
-        """Finish what was handed over, and end."""
+        """Finish what was handed over, and end; a disk that does not answer is not waited for longer than PATIENCE."""
         self._jobs.put(None)
-        self._thread.join()
+        self._thread.join(PATIENCE)
 
     def _loop(self) -> None:
         while (job := self._jobs.get()) is not None:

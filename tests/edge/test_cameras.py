@@ -5,10 +5,12 @@ import socket
 import subprocess
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from streams import RATE, counts, needs_gstreamer, pipeline, scene
+from test_daemon import wait_for
 
 from irdim.errors import InputError
 from irdim_edge.cameras import Began, Live, Shot
@@ -212,6 +214,66 @@ def test_frames_that_the_camera_lost_are_counted_by_the_clock():
     _, shots = take(camera, 4)
     assert [s.frame.index for s in shots] == [0, 1, 4, 5]
     assert camera.counts["lost"] == 2
+
+
+def test_lost_frames_are_counted_by_the_clock_when_nobody_says_the_interval():
+    """Once enough frames have come to know it; a repetition is no loss."""
+    at = [i * 0.04 for i in range(160) if i not in (70, 100, 101, 130)]
+    camera = Live("west", Script(*((t, None) for t in at)))
+    _, shots = take(camera, len(at))
+    assert camera.counts["lost"] == 4
+    assert [s.frame.index for s in shots] == [round(t / 0.04) for t in at]
+
+
+def test_repeated_frames_are_not_lost_ones():
+    class Twice(Script):
+        def grab(self, seconds: float) -> Grabbed | None:
+            got = super().grab(seconds)
+            return got and replace(got, pixels=np.full((32, 32), int(got.number) // 2, np.uint16))
+
+    camera = Live("west", Twice(*((i * 0.04, i) for i in range(20))))
+    _, shots = take(camera, 10)
+    assert [s.frame.index for s in shots] == list(range(0, 20, 2))
+    assert (camera.counts["repeated"], camera.counts["lost"]) == (9, 0)
+
+
+def test_whatever_a_library_throws_is_a_lost_camera():
+    class Broken(Script):
+        tries = 0
+
+        def start(self) -> None:
+            Broken.tries += 1
+            self._left = [(i * 0.04, i) for i in range(3)]
+
+        def grab(self, seconds: float) -> Grabbed | None:
+            if Broken.tries == 1 and len(self._left) == 1:
+                raise ValueError("buffer is smaller than requested size")
+            return super().grab(seconds)
+
+    camera = Live("west", Broken())
+    began, shots = take(camera, 5)
+    assert [s.frame.index for s in shots] == [0, 1, 0, 1, 2]
+    assert (len(began), camera.counts["reconnected"]) == (2, 1)
+
+
+def test_a_library_that_does_not_come_back_is_said(monkeypatch):
+    monkeypatch.setattr("irdim_edge.cameras.live.HANGS", 0.2)
+    back = threading.Event()
+
+    class Hanging(Script):
+        def grab(self, seconds: float) -> Grabbed | None:
+            back.wait(20)
+            return None
+
+    camera, stopping = Live("west", Hanging()), threading.Event()
+    thread = threading.Thread(target=lambda: list(camera.shots(stopping)))
+    thread.start()
+    wait_for(lambda: camera.hangs)
+    assert camera.trouble == "the driver hangs"
+    stopping.set()
+    back.set()
+    thread.join(20)
+    assert not camera.hangs
 
 
 def test_a_clock_that_goes_back_is_counted():

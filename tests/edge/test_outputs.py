@@ -1,4 +1,6 @@
 import json
+import os
+import resource
 from pathlib import Path
 
 from irdim_edge.output.parts import Parts
@@ -44,3 +46,29 @@ def test_other_files_stay(tmp_path):
         (tmp_path / name).write_text("x" * 200_000)
     fill(tmp_path, 2000)
     assert len([p for p in tmp_path.iterdir() if p.stat().st_size == 200_000]) == 3
+
+
+def test_a_part_that_cannot_be_begun_is_begun_later_and_no_line_is_lost(tmp_path):
+    """Too many open files, for a while."""
+    parts = Parts(tmp_path, *NAMES, most_bytes=8000)
+    low, high = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken: list[int] = []
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(low, 256), high))
+        while True:
+            try:
+                taken.append(os.open("/dev/null", os.O_RDONLY))
+            except OSError:
+                break
+        for n in range(30):  # three parts' worth
+            parts.write("detections", {"frame": n, "pad": "x" * 100})
+        assert parts.path("detections").name == "detections-0001.jsonl"
+    finally:
+        for fd in taken:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (low, high))
+    parts.write("detections", {"frame": 30})
+    parts.close()
+    assert parts.path("detections").name == "detections-0002.jsonl"
+    lines = [json.loads(line) for p in sorted(tmp_path.glob("detections-*")) for line in p.read_text().splitlines()]
+    assert [line["frame"] for line in lines] == list(range(31))

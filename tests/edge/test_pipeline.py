@@ -3,13 +3,14 @@
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from test_daemon import config, lines, record
 
 from irdim.bundle import Bundle
-from irdim.detector import Detector
+from irdim.detector import Detector, InputStep
 from irdim.errors import InputError
 from irdim.sources import Frame, open_source
 from irdim_edge import daemon
@@ -27,7 +28,7 @@ def shot(index: int, fault: str = "") -> Shot:
 class Given:
     """A camera that gives what it is told, as fast as it is asked."""
 
-    trouble = ""
+    trouble, hangs = "", False
     state: dict = {}  # noqa: RUF012
 
     def __init__(self, items, *, live: bool) -> None:
@@ -109,6 +110,46 @@ def test_a_fault_voids_the_history(small_bundle):
     assert reasons == ["history"] * (history - 1) + ["ok"] * (21 - history) + ["gain"] * (history - 1) + ["ok"] * (
         21 - history
     )
+
+
+def test_a_fault_among_skipped_frames_is_told(small_bundle):
+    """By the newest frame the history is full again; that it broke off in between is said all the same."""
+    camera = Given([Began("a"), *(shot(i, "gain" if i == 20 else "") for i in range(40))], live=True)
+    feed = feed_of(camera, small_bundle)
+    assert camera.given.wait(20)
+    time.sleep(0.3)
+    ready = [item for item in feed if isinstance(item, Ready)]
+    assert not isinstance(ready[-1].prepared, str)
+    around = next(r for r in ready if any(s.frame.index == 20 for s in [*r.skipped, r.shot]))
+    assert around.broke
+    assert not any(r.broke for r in ready[1:] if r is not around)
+
+
+def test_a_new_bundle_with_a_longer_history_is_offered_when_that_is_full(small_bundle):
+    bundle = Bundle.load(small_bundle)
+    longer = Detector.from_bundle(bundle, threads=1)
+    spec = replace(bundle.card.input, frame_step=4)
+    longer.input = InputStep(replace(bundle.card, input=spec))
+
+    class Soon(Never):
+        asked = 0
+
+        def take(self):
+            self.asked += 1
+            return (bundle, longer) if self.asked == 20 else None
+
+    detector = Detector.from_bundle(bundle, threads=1)
+    camera = Given([Began("a"), *map(shot, range(60))], live=False)
+    feed, offered, reasons = Feed(camera, detector, Soon(), threading.Event(), kept=9, note=lambda e: None), [], []
+    for item in feed:
+        if isinstance(item, Ready):
+            reasons.append(item.prepared if isinstance(item.prepared, str) else "ok")
+            if item.offer is not None:
+                offered.append(item.shot.frame.index)
+                assert not isinstance(item.offer.prepared, str)
+                feed.answer(True)
+    assert offered == [19 - 9 + spec.history - 1]
+    assert reasons == ["history"] * (bundle.card.input.history - 1) + ["ok"] * (61 - bundle.card.input.history)
 
 
 def test_what_the_camera_raises_comes_after_its_frames(small_bundle):

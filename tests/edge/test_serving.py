@@ -1,9 +1,11 @@
 """What a running daemon answers over HTTP."""
 
+import contextlib
 import json
 import signal
 import socket
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -14,7 +16,7 @@ from test_daemon import EDGE, config, record
 
 from irdim.errors import InputError
 from irdim_edge.config import commented_config, load_config
-from irdim_edge.serving import Server, temperatures
+from irdim_edge.serving import MOST_REQUESTS, Server, temperatures
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 
@@ -108,3 +110,29 @@ def test_zones_that_do_not_answer_are_left_out(tmp_path):
         for file, text in files.items():
             (tmp_path / name / file).write_text(text)
     assert temperatures(tmp_path) == [("cpu", 48.5)]
+
+
+def test_whoever_reaches_the_port_takes_neither_all_threads_nor_all_files(monkeypatch):
+    """Connections that say nothing, or very slowly: without a token, and without an end."""
+    monkeypatch.setattr("irdim_edge.serving.PATIENCE", 1.0)
+    server = Server("127.0.0.1", 0, TOKEN, 30.0, lambda: {"idle": 0.0})
+    port = int(server.address.rpartition(":")[2])
+    held = [socket.create_connection(("127.0.0.1", port)) for _ in range(MOST_REQUESTS + 40)]
+    try:
+        mine = [t for t in threading.enumerate() if "process_request_thread" in t.name]
+        assert len(mine) <= MOST_REQUESTS
+        until = time.monotonic() + 30
+        while True:  # a byte now and then holds nothing up beyond the patience
+            for one in held:
+                with contextlib.suppress(OSError):
+                    one.send(b"G")
+            try:
+                if get(f"{server.address}/healthz", TOKEN)[0] == 200:
+                    break
+            except OSError:
+                assert time.monotonic() < until
+            time.sleep(0.1)
+    finally:
+        for one in held:
+            one.close()
+        server.close()

@@ -37,6 +37,11 @@ class GpuInputStep:
             image: GpuImage = step.run(ring, shifts)
         return Prepared(image, ring.shape, motion(shifts, self.card.input))
 
+    @property
+    def breaks(self) -> int:
+        """See Input."""
+        return self._history.breaks
+
     def prime(self, frames: list[Frame]) -> None:
         """See InputStep.prime."""
         for frame in frames:

@@ -17,12 +17,12 @@ class Began:
     """A stream begins: a recording, or the camera after it was opened. Its frames are numbered from 0.
 
     interval: nominal seconds between the camera's frames, where something says it; digest: gives that of a recording's frames, as a data set names
-    them; None for a live camera.
+    them, which calls its argument on each frame that it reads; None for a live camera.
     """
 
     name: str
     interval: float | None = None
-    digest: Callable[[], str] | None = None
+    digest: Callable[[Callable[[], None]], str] | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,10 @@ class Camera(Protocol):
     @property
     def trouble(self) -> str:
         """What is wrong with it now, for a person; empty where nothing is."""
+
+    @property
+    def hangs(self) -> bool:
+        """Whether a library has not come back for long."""
 
     def shots(self, stopping: threading.Event) -> Iterator[Began | Shot]:
         """What comes, until it ends or `stopping` is set. May be iterated over by one thread, once."""

@@ -6,8 +6,9 @@ import statistics
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,9 +19,11 @@ from irdim_edge.cameras.conditions import Conditions
 from irdim_edge.cameras.drivers import CameraLost, Driver, Grabbed
 
 logger = logging.getLogger("irdim_edge")
+Answer = TypeVar("Answer")
 
 LOOK_EVERY = 0.2  # seconds that one wait for a frame lasts, so that a stop is heard
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds before the first and between later tries to open it again
+HANGS = 30.0  # seconds that one call of a library may take
 MEASURED = 50  # frames from which its interval is judged
 
 
@@ -46,6 +49,8 @@ class Live:
         self._name, self._driver, self._interval, self._nominal = name, driver, interval, nominal
         self._step, self._timeout, self._stuck, self._watch = step, timeout, stuck, conditions
         self.counts: Counter[str] = Counter()
+        self._measured: float | None = None  # seconds between its frames, once enough have come
+        self._calling: float | None = None  # since when the driver has been at work
         self._lost, self._unsuited, self._picture = "not opened yet", "", ""
 
     @property
@@ -56,30 +61,45 @@ class Live:
     @property
     def trouble(self) -> str:
         """Why no frames come, or why they do not serve."""
-        return self._lost or self._unsuited or self._picture
+        return "the driver hangs" if self.hangs else self._lost or self._unsuited or self._picture
+
+    @property
+    def hangs(self) -> bool:
+        """Whether the driver's library has not come back for so long that only a new process helps."""
+        since = self._calling
+        return since is not None and time.monotonic() - since > HANGS
 
     def shots(self, stopping: threading.Event) -> Iterator[Began | Shot]:
         """One stream each time that the camera is opened; ends with `stopping` alone."""
         wait = FIRST_WAIT
         while not stopping.is_set():
             try:
-                self._driver.start()
+                self._call(self._driver.start)
                 at = datetime.now(timezone.utc)
                 yield Began(f"{self._name}-{at:%Y%m%dT%H%M%S.%f}"[:-3] + "Z", self._interval)
-                for shot in self._shots(stopping):
-                    wait = FIRST_WAIT
-                    self._lost = ""
+                for number, shot in enumerate(self._shots(stopping)):
+                    if number:  # a camera that hangs gives one picture each time that it is opened
+                        wait, self._lost = FIRST_WAIT, ""
                     yield shot
-            except CameraLost as error:
-                if not self._lost or str(error) != self._lost:
-                    logger.error("camera %s: %s; it is opened again until it answers", self._name, error)
-                self._lost = str(error)
+            except Exception as error:  # CameraLost, and whatever a library throws at what a broken camera sends
+                text = " ".join(str(error).split()) or type(error).__name__
+                if text != self._lost:
+                    logger.error("camera %s: %s; it is opened again until it answers", self._name, text)
+                self._lost = text
                 self.counts["reconnected"] += 1
             finally:
-                with contextlib.suppress(CameraLost):
-                    self._driver.stop()
+                with contextlib.suppress(Exception):
+                    self._call(self._driver.stop)
             stopping.wait(wait)
             wait = min(2 * wait, LONGEST_WAIT)
+
+    def _call(self, action: Callable[..., Answer], *arguments: object) -> Answer:
+        """Call the driver, and note how long it has been at work."""
+        self._calling = time.monotonic()
+        try:
+            return action(*arguments)
+        finally:
+            self._calling = None
 
     def _shots(self, stopping: threading.Event) -> Iterator[Shot]:
         came = changed = time.monotonic()
@@ -87,26 +107,27 @@ class Live:
         first, index, waits = 0.0, -1, list[float]()
         conditions = Conditions()
         while not stopping.is_set():
-            got, now = self._driver.grab(LOOK_EVERY), time.monotonic()
+            got, now = self._call(self._driver.grab, LOOK_EVERY), time.monotonic()
             if got is None:
                 if now - came > self._timeout:
                     raise CameraLost(f"no frame for {self._timeout:g} s")
                 continue
             came = now
-            if last is not None and _same(got.pixels, last.pixels):
+            repeated = last is not None and _same(got.pixels, last.pixels)
+            if last is None:
+                first = got.time
+            else:
+                waits.append(got.time - last.time)
+                index += self._missing(last, got)
+            index, last = index + 1, got
+            if len(waits) == MEASURED:
+                self._judge(waits)
+            if repeated:
                 self.counts["repeated"] += 1
                 if now - changed > self._stuck:
                     raise CameraLost(f"the same picture for {self._stuck:g} s: the camera hangs, or shows {_what(got)}")
                 continue
             changed = now
-            if last is None:
-                first = got.time
-            else:
-                waits.append(got.time - last.time)
-                index += self._missing(last, got, waits)
-            index, last = index + 1, got
-            if len(waits) == MEASURED:
-                self._judge(waits)
             fault = conditions.look(got.pixels) if self._watch else ""
             self._picture = conditions.picture
             self.counts.update(name for name in (fault, conditions.picture) if name)
@@ -114,7 +135,7 @@ class Live:
                 frame = Frame(index // self._step, got.time - first, got.pixels)
                 yield Shot(frame, utc_of(got.stamped), got.stamped, fault)
 
-    def _missing(self, last: Grabbed, got: Grabbed, waits: list[float]) -> int:
+    def _missing(self, last: Grabbed, got: Grabbed) -> int:
         """Frames that the driver lost between two, by the camera's count where it has one, else by the clock."""
         if got.time <= last.time:
             self.counts["backwards"] += 1
@@ -122,7 +143,7 @@ class Live:
         if got.number is not None and last.number is not None:
             missing = got.number - last.number - 1
         else:
-            interval = self._interval or (statistics.median(waits) if len(waits) >= MEASURED else 0)
+            interval = self._interval or self._measured
             missing = round((got.time - last.time) / interval) - 1 if interval else 0
         missing = max(missing, 0)  # a count that begins anew is no loss
         self.counts["lost"] += missing
@@ -130,10 +151,11 @@ class Live:
 
     def _judge(self, waits: list[float]) -> None:
         """Say so where the camera's own interval does not suit the bundle; then every frame would be a gap."""
+        self._measured = statistics.median(waits)
         del waits[: -MEASURED // 2]
         before, self._unsuited = self._unsuited, ""
         try:
-            check_interval(f"camera {self._name}", statistics.median(waits), self._nominal, self._step)
+            check_interval(f"camera {self._name}", self._measured, self._nominal, self._step)
         except InputError as error:
             self._unsuited = str(error)
             if not before:

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +18,7 @@ class Replay:
 
     live = False
     trouble = ""
+    hangs = False
 
     def __init__(self, sources: list[FrameSource], rate: str | float, step: int = 1) -> None:
         self.sources, self.rate, self.step = sources, rate, step
@@ -78,9 +79,15 @@ def _sequences(path: Path) -> list[Path]:
     return found
 
 
-def _digest(source: FrameSource) -> str:
-    """Of a recording's frames; empty where it breaks off."""
+def _digest(source: FrameSource, meanwhile: Callable[[], None]) -> str:
+    """Of a recording's frames; empty where it breaks off. meanwhile: called on each frame; what it raises goes on."""
+
+    def frames() -> Iterator[Frame]:
+        for frame in source:
+            meanwhile()
+            yield frame
+
     try:
-        return read_through(source.name, source, None).digest
-    except InputError:
+        return read_through(source.name, frames(), None).digest
+    except (InputError, OSError):
         return ""

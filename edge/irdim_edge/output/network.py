@@ -3,12 +3,14 @@
 import json
 import socket
 import ssl
+import threading
 from collections import Counter
 from typing import Any, Protocol
 
 from irdim.errors import InputError
 from irdim_edge.output.addresses import Broker
 
+CLOSING = 0.5  # seconds that the end of the run waits
 LARGEST = 60_000  # bytes of a message; a datagram takes 65,507
 
 
@@ -28,28 +30,49 @@ class Udp:
     """A datagram a message."""
 
     def __init__(self, host: str, port: int) -> None:
-        """Raises InputError where the host has no address."""
+        """The host may have no address yet."""
         self.counts: Counter[str] = Counter()
         self.trouble = ""
-        self._to: Any
-        try:
-            family, kind, protocol, _, self._to = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
-        except OSError as error:
-            raise InputError(f"output.udp {host}:{port}: no such host ({error.strerror})") from None
-        self._socket = socket.socket(family, kind, protocol)
-        self._socket.setblocking(False)
+        self._host, self._port, self._closed = host, port, threading.Event()
+        self._resolved: tuple[socket.socket, Any] | None = None
+        thread = threading.Thread(target=self._resolve, name="udp", daemon=True)
+        thread.start()
+        thread.join(CLOSING)  # an address is one at once
 
     def send(self, message: dict[str, Any]) -> None:
+        resolved = self._resolved
+        if resolved is None:
+            self.counts["unsent"] += 1
+            return
         try:
-            self._socket.sendto(encode(message), self._to)
+            resolved[0].sendto(encode(message), resolved[1])
         except OSError as error:  # no route, or the socket's buffer is full
             self.counts["unsent"] += 1
             self.trouble = error.strerror or str(error)
         else:
             self.counts["sent"] += 1
+            self.trouble = ""
 
     def close(self) -> None:
-        self._socket.close()
+        self._closed.set()
+        if self._resolved is not None:
+            self._resolved[0].close()
+
+    def _resolve(self) -> None:
+        """Find the host, however long there is no network."""
+        wait = 1.0
+        while not self._closed.is_set():
+            try:
+                family, kind, protocol, _, to = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_DGRAM)[0]
+            except OSError as error:
+                self.trouble = f"{self._host}: no such host ({error.strerror})"
+                self._closed.wait(wait)
+                wait = min(2 * wait, 60.0)
+                continue
+            found = socket.socket(family, kind, protocol)
+            found.setblocking(False)
+            self._resolved, self.trouble = (found, to), ""
+            return
 
 
 class Mqtt:
@@ -88,7 +111,9 @@ class Mqtt:
         if self._client.is_connected():
             self._client.publish(f"{self._topic}/state", "offline", retain=True)
         self._client.disconnect()
-        self._client.loop_stop()
+        ending = threading.Thread(target=self._client.loop_stop, daemon=True)
+        ending.start()
+        ending.join(CLOSING)  # it may be waiting for a name server
 
     def _connected(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         self.trouble = "" if reason == 0 else f"the broker refuses: {reason}"

@@ -1,5 +1,6 @@
 """What a run writes, in numbered parts whose size and number are bounded."""
 
+import contextlib
 import threading
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ class Parts:
         """most_bytes: of all parts together. Torn tails that a kill left are cut."""
         self._folder, self._names, self._most = folder, names, most_bytes
         self._lock = threading.Lock()
+        self._lines: dict[str, JsonLines] = {}
         there = self._there()
         for path in there.get(max(there, default=0), []):
             cut_torn_tail(path)
@@ -30,8 +32,8 @@ class Parts:
         """As JsonLines.write."""
         with self._lock:
             if sum(lines.size for lines in self._lines.values()) > self._most // PARTS:
-                self._close()
-                self._begin(self._number + 1)
+                with contextlib.suppress(OSError):  # then the part grows until another can be begun
+                    self._begin(self._number + 1)
             self._lines[name].write(value)
 
     def sync(self) -> None:
@@ -49,8 +51,17 @@ class Parts:
             lines.close()
 
     def _begin(self, number: int) -> None:
-        self._number = number
-        self._lines = {name: JsonLines(self._folder / f"{name}-{number:04d}.jsonl") for name in self._names}
+        begun: dict[str, JsonLines] = {}
+        try:
+            for name in self._names:
+                begun[name] = JsonLines(self._folder / f"{name}-{number:04d}.jsonl")
+        except OSError:
+            for lines in begun.values():
+                lines.close()
+                lines.path.unlink(missing_ok=True)
+            raise
+        self._close()
+        self._number, self._lines = number, begun
         size = 0
         for other, paths in sorted(self._there().items(), reverse=True):
             size += sum(path.stat().st_size for path in paths)
