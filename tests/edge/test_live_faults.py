@@ -59,7 +59,9 @@ def test_a_live_camera_is_watched_as_a_recording_is(gstreamer, small_bundle, tmp
     assert summary.tracks >= 1
     assert found[0]["utc"].endswith("Z")
     assert found[0]["source"].startswith("west-20")
-    assert any(track["track"] == 1 and not track["still"] for track in ok[-1]["tracks"])
+    (track,) = ok[-1]["tracks"]
+    assert np.hypot(track["x"] - place(track["seen"])[0], track["y"] - place(track["seen"])[1]) < 3
+    assert not track["still"]
     assert 0 < summary.milliseconds["latency"]["p50"] < 1000
 
 
