@@ -8,6 +8,17 @@ from rendered import make_data
 from irdim.dataset import Dataset
 
 
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium; for test files that are marked browsing.needs_chromium."""
+    from browsing import CHROMIUM, sync_api
+
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
 @pytest.fixture(scope="session")
 def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set to read from; tests that write make their own with make_data."""

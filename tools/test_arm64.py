@@ -21,7 +21,6 @@ FOLDER = edge.ROOT / ".arm64"
 DEBIAN = FOLDER / "root"
 READY = FOLDER / "root.ready"
 SUITE, PYTHON = "bookworm", "3.11"  # Debian's release, and the Python in it
-MIRROR = "http://deb.debian.org/debian"
 PACKAGES = "python3,python3-venv,ca-certificates"
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 INSTALL = "apt-get update && apt-get install -y debootstrap qemu-user-static binfmt-support"
@@ -90,7 +89,7 @@ def make_root() -> None:
     edge.console.print(f"Debian {SUITE} for aarch64 into {DEBIAN}: ten to fifteen minutes")
     log = (FOLDER / "debootstrap.log").open("w")
     options = ("--arch=arm64", "--variant=minbase", "--foreign", f"--include={PACKAGES}")
-    edge.run("debootstrap", *options, SUITE, DEBIAN, MIRROR, stdout=log, stderr=log)
+    edge.run("debootstrap", *options, SUITE, DEBIAN, stdout=log, stderr=log)
     edge.run("chroot", DEBIAN, "/debootstrap/debootstrap", "--second-stage", stdout=log, stderr=log)
     READY.touch()
 

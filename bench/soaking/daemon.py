@@ -13,7 +13,7 @@ from typing import IO
 
 from soaking.course import Course, Sample
 
-EDGE = [sys.executable, "-c", "from irdim_edge.cli import main; main()"]
+EDGE = [sys.executable, "-m", "irdim_edge"]
 LONGEST_STOP = 5.0  # seconds; a second where the machine is free
 
 

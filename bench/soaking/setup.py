@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from servers import Proxy, Sshd
 
-SYNTH = [sys.executable, "-c", "from irdim_train.cli import main; main()", "synth"]
+SYNTH = [sys.executable, "-m", "irdim_train", "synth"]
 STARTER = Path(__file__).resolve().parents[2] / "edge" / "irdim_edge" / "starter"
 LONG, SHORT = 3000, 200  # frames of a recording
 CYCLES = 80  # times that the recordings are in the list: longer than a run lives

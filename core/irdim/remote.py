@@ -149,9 +149,8 @@ def _open_sftp(
 ) -> tuple[Any, str]:
     import paramiko
 
-    logging.getLogger("paramiko").setLevel(
-        logging.CRITICAL
-    )  # what fails is told by us, in one line, not by its traceback
+    # what fails is told by us, in one line, not by its traceback
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL)
     from fsspec.implementations.sftp import SFTPFileSystem
 
     class RefuseUnknown(paramiko.MissingHostKeyPolicy):

@@ -4,7 +4,6 @@ import json
 import logging
 import signal
 import threading
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +11,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from irdim.command_line import run_command
 from irdim.errors import InputError
 from irdim.files import atomic_file
 from irdim.remote import hide_password
@@ -23,7 +21,8 @@ from irdim_edge.engine_commands import bench, build, inspect
 from irdim_edge.keys import keygen
 from irdim_edge.record_command import record
 from irdim_edge.spool import Spool
-from irdim_edge.status import Summary, read_status
+from irdim_edge.status import read_status
+from irdim_edge.terminal import status_line, stop_on_signals
 from irdim_edge.upload import Uploader
 
 app = typer.Typer(
@@ -97,24 +96,12 @@ def run(config: ConfigFile, as_json: AsJson = False) -> None:
     Example: irdim-edge run edge.toml
     """
     settings = load_config(config)
-    stopping, reloading = threading.Event(), threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
+    stopping, reloading = stop_on_signals(), threading.Event()
     signal.signal(signal.SIGHUP, lambda *_: reloading.set())
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("irdim_edge").setLevel(logging.INFO)
-    console = Console(stderr=True, highlight=False)
-    shown = not as_json and console.is_terminal
-    with console.status("starting") if shown else _Quiet() as line:
-        shown_at = 0.0
-
-        def show(s: Summary) -> None:
-            nonlocal shown_at
-            if shown and time.monotonic() - shown_at >= 0.25:
-                shown_at = time.monotonic()
-                line.update(s.line)
-
-        summary = daemon.run(settings, stopping, show, reloading)
+    with status_line("starting", quiet=as_json) as change:
+        summary = daemon.run(settings, stopping, lambda s: change(lambda: s.line), reloading)
     if as_json:
         print(json.dumps(summary.to_json()))
         return
@@ -168,24 +155,6 @@ app.command()(inspect)
 app.command()(bench)
 app.command()(keygen)
 app.add_typer(logs.app, name="logs")
-
-
-def main() -> None:
-    """Entry point of irdim-edge."""
-    run_command(app)
-
-
-class _Quiet:
-    """Stands in for the status line where nobody looks."""
-
-    def __enter__(self) -> "_Quiet":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def update(self, text: str) -> None:
-        pass
 
 
 def _print_rows(rows: list[tuple[str, str]]) -> None:

@@ -57,10 +57,10 @@ def run(
         running = _Run(config, camera, bundle, stopping, show, reloading or threading.Event())
         try:
             running.follow()
-            running.finish("stopped" if stopping.is_set() else "finished", stopping)
+            running.finish("stopped" if stopping.is_set() else "finished")
         except BaseException as error:
             running.note(error)
-            running.finish("failed", None)
+            running.finish("failed")
             raise
         return running.summary
 
@@ -104,7 +104,7 @@ class _Run:
         self._newest: Shot | None = None
         self._save()
         self._saved = self._began - EVERY  # again with the first frame, so that nobody waits to see whether it works
-        self._live = LiveView(config.camera.masks)
+        self._live = LiveView(config.camera.masks) if config.serve.port else None
         self._server = self._serve()
         if self._uploader:
             self._uploader.start()
@@ -126,13 +126,13 @@ class _Run:
         finally:
             self._feed.close()
 
-    def finish(self, state: str, stopping: threading.Event | None) -> None:
-        """Close everything. The uploader tries once more, unless the run was stopped or failed (stopping: None)."""
+    def finish(self, state: str) -> None:
+        """Close everything. The uploader tries once more, unless the run was stopped or failed."""
         self._notifier.stopping()
         self._tallies.close()
         self._writer.close()
-        if self._uploader and state == "finished" and stopping is not None:
-            self._uploader.finish(stopping)
+        if self._uploader and state == "finished":
+            self._uploader.finish(self._stopping)
         elif self._uploader:
             self._uploader.stop()
         self.summary.state = state
@@ -163,7 +163,6 @@ class _Run:
 
     def _push(self, ready: Ready) -> None:
         """A frame, and those before it that there was no time for."""
-        begun = time.monotonic()
         for shot in ready.skipped:
             step = self._judge.skip(shot.frame)
             self.summary.skipped += 1
@@ -171,6 +170,7 @@ class _Run:
         if ready.broke:  # no verdict may look across the gap, not even one among the skipped frames
             self._end_stream()
             self._judge.detector.forget()
+        begun = time.monotonic()
         step = self._offered(ready) or self._judge.look(self._judge.detector, ready.shot.frame, ready.prepared)
         done = time.monotonic()
         judged = self._judge.take(step)
@@ -220,7 +220,8 @@ class _Run:
         """Count a frame, write its line, send its message."""
         report = self._judge.detector.thresholds.report
         line = self._messages.line(self.summary.source, shot, step, links, tracks, report)
-        self._live.show(step, self._judge.detector.card.input, line, tracks)
+        if self._live is not None:
+            self._live.show(step, self._judge.detector.card.input, line, tracks)
         found = len(line["detections"])
         self.summary.frames += 1
         self.summary.detections += found

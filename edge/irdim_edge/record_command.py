@@ -1,14 +1,10 @@
 """irdim-edge record: what a camera sees, as sequences to begin with."""
 
 import json
-import signal
-import threading
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from irdim.errors import InputError
 from irdim_edge.cameras import Live, open_camera
@@ -16,6 +12,7 @@ from irdim_edge.cameras.drivers import ADDRESSES, open_driver
 from irdim_edge.config import load_config
 from irdim_edge.recording import Recorded
 from irdim_edge.recording import record as record_camera
+from irdim_edge.terminal import status_line, stop_on_signals
 
 
 def record(
@@ -34,21 +31,12 @@ def record(
 
     Example: irdim-edge record v4l2:/dev/video0 recordings --name west --seconds 600
     """
-    stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
-    console = Console(stderr=True, highlight=False)
-    source = _open(camera, name)
-    shown = not as_json and console.is_terminal
-    with console.status("waiting for the camera") as line:
-        shown_at = 0.0
+    stopping, source = stop_on_signals(), _open(camera, name)
+    with status_line("waiting for the camera", quiet=as_json) as change:
 
-        def show(recorded: Recorded) -> None:
-            nonlocal shown_at
-            if shown and time.monotonic() - shown_at >= 0.25:
-                shown_at = time.monotonic()
-                lost = source.counts["lost"] + recorded.overrun
-                line.update(f"{recorded.frames} frames  {recorded.bytes / 1e6:.0f} MB  {lost} lost  {source.trouble}")
+        def text(recorded: Recorded) -> str:
+            lost = source.counts["lost"] + recorded.overrun
+            return f"{recorded.frames} frames  {recorded.bytes / 1e6:.0f} MB  {lost} lost  {source.trouble}"
 
         recorded = record_camera(
             source,
@@ -58,7 +46,7 @@ def record(
             seconds=seconds,
             part_seconds=part,
             keep_free=keep_free << 20,
-            show=show,
+            show=lambda recorded: change(lambda: text(recorded)),
         )
     counts = {key: count for key, count in source.counts.items() if count}
     if as_json:

@@ -49,7 +49,7 @@ def record(
     keep_free: int = 1 << 30,
     show: Callable[[Recorded], None] = lambda recorded: None,
 ) -> Recorded:
-    """Record until so many frames or seconds (by the camera's clock) were taken, the camera ends, or `stopping` is set.
+    """Record until so many frames or seconds (by when its frames were taken) have gone, the camera ends, or `stopping` is set.
 
     part_seconds: after which a new sequence begins, as it does when the camera is opened again, its frames change in size or its clock goes back;
     keep_free: bytes of the disk that are left free. Raises InputError where the folder cannot be written, and where the disk is full: what was taken before
@@ -115,12 +115,13 @@ class _Limits:
     def take(self, shot: Shot) -> bool:
         """Whether this frame is still wanted."""
         self._began = shot.stamped if self._began is None else self._began
-        late = self._seconds is not None and shot.stamped - self._began >= self._seconds
-        self.reached = self.reached or late or self._taken == self._frames
-        self._taken += not self.reached
-        wanted = not self.reached
-        self.reached = self.reached or self._taken == self._frames
-        return wanted
+        if self._seconds is not None and shot.stamped - self._began >= self._seconds:
+            self.reached = True
+        if self.reached:
+            return False
+        self._taken += 1
+        self.reached = self._taken == self._frames
+        return True
 
 
 class _Parts:
@@ -189,7 +190,7 @@ class _Part:
         return same and self._last < frame.time <= self._began + seconds
 
     def write(self, frame: Frame) -> None:
-        data = memoryview(np.ascontiguousarray(frame.pixels).tobytes())
+        data = np.ascontiguousarray(frame.pixels).data.cast("B")
         while data:  # a full disk may take a part
             data = data[self._frames.write(data) :]
         self._times.write(np.float64(frame.time).tobytes())

@@ -9,7 +9,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from irdim.command_line import run_command
 from irdim.engines.building import open_built
 from irdim.engines.choice import engine_graph
 from irdim.engines.tensorrt import Gpu
@@ -125,8 +124,3 @@ def _newest_run() -> Path:
     if not runs:
         raise InputError("runs/: no finished run here; name one, or train one with irdim-train fit")
     return runs[-1].parent
-
-
-def main() -> None:
-    """Entry point of irdim-export."""
-    run_command(app)

@@ -203,21 +203,19 @@ def test_accepting_a_labelled_background_takes_the_label_away(data: Dataset, seq
     assert box not in {b.id for b in data.boxes(sequence).get(2, [])}
 
 
+def enqueue_track(data: Dataset, sequence: Sequence, points: list[list[float]]) -> None:
+    frame, *place = points[0]
+    box = Box(*place)
+    more = {"kind": "track", "score": 1, "reason": "", "provenance": {"points": points}}
+    data.enqueue(key="t", sequence_id=sequence.id, frame=int(frame), box=box, **more)
+
+
 def test_an_accepted_track_uncovers_its_frames_and_no_other(data: Dataset, sequence: Sequence) -> None:
     cover = Box(sequence.width / 2, sequence.height / 2, sequence.width, sequence.height, "ignore")
     for frame in range(3):
         data.add_box(sequence, frame, cover, who="a", why="not looked at yet")
     points = [[0, 5, 5, 3, 3], [2, 7, 5, 3, 3]]
-    data.enqueue(
-        key="t",
-        kind="track",
-        sequence_id=sequence.id,
-        frame=0,
-        box=Box(5, 5, 3, 3),
-        score=1,
-        reason="",
-        provenance={"points": points},
-    )
+    enqueue_track(data, sequence, points)
     data.decide(data.queue_items()[0].id, "accept", who="anna", why="plane")
     whole = {f for f, boxes in data.boxes(sequence).items() if any(b.w == sequence.width for b in boxes)}
     assert whole == {1}
@@ -225,16 +223,7 @@ def test_an_accepted_track_uncovers_its_frames_and_no_other(data: Dataset, seque
 
 def test_a_track_is_accepted_as_its_boxes_were_corrected(data: Dataset, sequence: Sequence) -> None:
     points = [[f, 5 + f, 5, 3, 3] for f in range(3)]
-    data.enqueue(
-        key="t",
-        kind="track",
-        sequence_id=sequence.id,
-        frame=0,
-        box=Box(5, 5, 3, 3),
-        score=1,
-        reason="",
-        provenance={"points": points},
-    )
+    enqueue_track(data, sequence, points)
     number = data.queue_items()[0].id
     before = {f: list(boxes) for f, boxes in data.boxes(sequence).items()}
     with pytest.raises(InputError, match="no point on frame 7"):

@@ -24,3 +24,8 @@ def s3(tmp_path_factory: pytest.TempPathFactory):
     server = S3(folder)
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def exported_before_gstreamer(small_bundle: Path) -> None:
+    """PyTorch's exporter aborts where it is first used after GStreamer's libraries were loaded into the same process."""

@@ -81,7 +81,7 @@ def test_a_missing_file_is_one_line(tmp_path):
         load_config(tmp_path / "none.toml")
 
 
-EDGE = [sys.executable, "-c", "from irdim_edge.cli import main; main()"]
+EDGE = [sys.executable, "-m", "irdim_edge"]
 
 
 def config(folder: Path, *options: str) -> subprocess.CompletedProcess:

@@ -24,7 +24,7 @@ from irdim_edge.spool import Bounds, Spool
 from irdim_edge.status import read_status
 from irdim_edge.suspects import verdict_json
 
-EDGE = [sys.executable, "-c", "from irdim_edge.cli import main; main()"]
+EDGE = [sys.executable, "-m", "irdim_edge"]
 
 
 PLAIN = {"suspects.merge_seconds": 0, "suspects.low_confidence_per_day": 0, "suspects.sample_probability": 0}

@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -12,24 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browsing import needs_chromium, sync_api
 from test_daemon import EDGE, config, record
 from test_serving import TOKEN, free_port
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright: the live page is not tested")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: the live page is not tested")
+pytestmark = needs_chromium
 
 STARTER = Path("starter")  # runs without training
 MASK = [[5, 70], [45, 70], [45, 92], [5, 92]]
 ORANGE, BLUE, RED = (255, 180, 84), (89, 194, 255), (224, 108, 117)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["sync_api.Browser"]:
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from irdim_edge.spool import DAMAGED, Bounds, Spool
 from irdim_edge.transfer import Hours, put
 from irdim_edge.upload import Destination, Uploader
 
-EDGE = [sys.executable, "-c", "from irdim_edge.cli import main; main()"]
+EDGE = [sys.executable, "-m", "irdim_edge"]
 LARGE = Bounds(1 << 30, 1000)
 
 

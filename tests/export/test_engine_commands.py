@@ -10,7 +10,7 @@ import pytest
 
 
 def edge(*arguments) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-c", "from irdim_edge.cli import main; main()", *map(str, arguments)]
+    command = [sys.executable, "-m", "irdim_edge", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"})
 
 

@@ -119,7 +119,7 @@ def test_a_full_disk_ends_in_one_line_and_leaves_nothing(small_run, tmp_path):
     def little_room():
         resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 
-    command = [sys.executable, "-c", "from irdim_export.cli import main; main()", str(small_run), "--int8"]
+    command = [sys.executable, "-m", "irdim_export", str(small_run), "--int8"]
     said = subprocess.run(
         [*command, "--out", str(tmp_path / "bundle")], preexec_fn=little_room, capture_output=True, text=True
     )

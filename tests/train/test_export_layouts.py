@@ -187,7 +187,6 @@ def test_bad_input_is_named_and_nothing_is_left(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"flat\.npy"):
             export_data(data, tmp_path / "out", "yolo")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data", "empty", "mine"]
-    code = "from irdim_train.cli import main; main()"
-    call = [sys.executable, "-c", code, "export", str(tmp_path / "gone"), "--out", str(tmp_path / "out")]
+    call = [sys.executable, "-m", "irdim_train", "export", str(tmp_path / "gone"), "--out", str(tmp_path / "out")]
     done = subprocess.run(call, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,16 +13,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from browsing import needs_chromium, sync_api
 from rendered import make_data
 
 from irdim.boxes import IGNORE, Box
 from irdim.dataset import Dataset
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright: the review page is not tested")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no chromium: the review page is not tested (apt install chromium)"
-)
+pytestmark = needs_chromium
 
 _RUN = """
 import typer
@@ -106,14 +102,6 @@ def serve() -> Iterator[Callable[..., str]]:
     for process in running:
         process.send_signal(signal.SIGINT)
         assert process.wait(20) in (0, 130, -signal.SIGINT)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["sync_api.Browser"]:
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 def opened(browser: "sync_api.Browser", url: str) -> "sync_api.Page":

@@ -4,8 +4,6 @@ import importlib
 
 import typer
 
-from irdim.command_line import run_command
-
 COMMANDS = {  # name on the command line: module
     "synth": "synth",
     "import": "import_",
@@ -37,8 +35,3 @@ for name, module in COMMANDS.items():
         app.add_typer(command, name=name)
     else:
         app.command(name)(command)
-
-
-def main() -> None:
-    """Entry point of irdim-train."""
-    run_command(app)

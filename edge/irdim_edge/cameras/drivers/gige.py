@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from irdim.errors import InputError
 from irdim_edge.cameras.drivers.driver import CameraLost, Grabbed
+from irdim_edge.cameras.drivers.typelib import load_typelib
 
 FORMATS = {"Mono16": 16, "Mono14": 14, "Mono12": 12, "Mono10": 10, "Mono8": 8}  # best first; unpacked, little-endian
 BUFFERS = 16
@@ -19,7 +19,7 @@ class Aravis:
     def __init__(self, camera: str = "") -> None:
         """Raises InputError where aravis is absent."""
         self.name, self._id = "aravis", camera or None
-        self._aravis = _load()
+        self._aravis = load_typelib("Aravis", "0.8", "gir1.2-aravis-0.8")
         if camera.startswith(FAKE):
             self._aravis.enable_interface(FAKE)
         self._camera: Any = None
@@ -75,17 +75,3 @@ class Aravis:
         if wanted != now:
             self._camera.set_pixel_format_from_string(wanted)
         return np.dtype(np.uint8 if FORMATS[wanted] == 8 else "<u2")
-
-
-def _load() -> Any:
-    try:
-        import gi
-
-        gi.require_version("Aravis", "0.8")
-        from gi.repository import Aravis as library
-    except (ImportError, ValueError) as error:
-        raise InputError(
-            f"camera.stream: aravis' Python bindings cannot be imported ({error}); apt install python3-gi gir1.2-aravis-0.8, "
-            "in an environment made with --system-site-packages"
-        ) from None
-    return library

@@ -9,9 +9,11 @@ import numpy as np
 
 from irdim.errors import InputError
 from irdim_edge.cameras.drivers.driver import CameraLost, Grabbed
+from irdim_edge.cameras.drivers.typelib import load_typelib
 
 DTYPES: dict[str, np.dtype[Any]] = {"GRAY8": np.dtype(np.uint8), "GRAY16_LE": np.dtype("<u2")}
 SINK = "appsink name=irdim sync=false max-buffers=32 drop=true caps=video/x-raw,format=(string){GRAY16_LE,GRAY8}"
+PACKAGES = "gir1.2-gstreamer-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good"
 START = 5.0  # seconds that a pipeline may take until it runs
 COUNTED = ("v4l2src",)  # elements that put the camera's own count of frames into the buffer's offset
 
@@ -27,7 +29,8 @@ class GStreamer:
     def __init__(self, pipeline: str) -> None:
         """Raises InputError where GStreamer is absent, or does not understand the pipeline."""
         self.name, self._text = "gstreamer", pipeline if "appsink" in pipeline else f"{pipeline} ! {SINK}"
-        self._gst = _load()
+        self._gst = load_typelib("Gst", "1.0", PACKAGES)
+        self._gst.init(None)
         self._pipeline: Any = None
         self._make()
 
@@ -111,21 +114,6 @@ def _rows(data: bytes, height: int, width: int, dtype: np.dtype) -> np.ndarray:
     if len(padded) < stride * height:  # the last row may lack its padding
         padded = np.pad(padded, (0, stride * height - len(padded)))
     return np.ascontiguousarray(padded.reshape(height, stride)[:, :row]).view(dtype).astype(dtype.newbyteorder("="))
-
-
-def _load() -> Any:
-    try:
-        import gi
-
-        gi.require_version("Gst", "1.0")
-        from gi.repository import Gst
-    except (ImportError, ValueError) as error:
-        raise InputError(
-            f"camera.stream: GStreamer's Python bindings cannot be imported ({error}); apt install python3-gi gir1.2-gstreamer-1.0 "
-            "gstreamer1.0-plugins-base gstreamer1.0-plugins-good, in an environment made with --system-site-packages"
-        ) from None
-    Gst.init(None)
-    return Gst
 
 
 def _all(iterator: Any) -> list[Any]:

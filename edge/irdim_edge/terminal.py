@@ -1,0 +1,38 @@
+"""A command that runs long, on the terminal: a line of what it does, and signals that end it cleanly."""
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+
+EVERY = 0.25  # seconds between two changes of the line
+
+
+@contextlib.contextmanager
+def status_line(first: str, *, quiet: bool) -> Iterator[Callable[[Callable[[], str]], None]]:
+    """Gives what changes the line on stderr: called with a function that makes its text, as often as one likes. Nothing where nobody looks, or `quiet`."""
+    console = Console(stderr=True, highlight=False)
+    if quiet or not console.is_terminal:
+        yield lambda text: None
+        return
+    changed = 0.0
+    with console.status(first) as line:
+
+        def change(text: Callable[[], str]) -> None:
+            nonlocal changed
+            if time.monotonic() - changed >= EVERY:
+                changed = time.monotonic()
+                line.update(text())
+
+        yield change
+
+
+def stop_on_signals() -> threading.Event:
+    """Set by Ctrl-C and SIGTERM."""
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    return stopping
