@@ -53,22 +53,26 @@ class InputSpec:
         return asdict(self)
 
 
+Frames = np.ndarray | Sequence[np.ndarray]  # four of one shape (H, W), newest first, in the sensor's depth
 NO_SHIFT = np.zeros((STACK - 1, 2), np.float32)
 
 
-def align(stack: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+def align(stack: Frames, shifts: np.ndarray) -> np.ndarray:
     """Lay the older frames over the newest. stack: (4, H, W), newest first; shifts: (3, 2) content motion (dy, dx) px from each older
     frame to the newest. Returns (4, H, W) float32. Whole pixels first (what comes from outside is taken from the newest frame, so its
     difference is zero), then the rest bilinearly."""
     newest = stack[0].astype(np.float32)
-    aligned = np.empty(stack.shape, np.float32)
-    aligned[0] = newest
-    for k, (dy, dx) in enumerate(np.asarray(shifts, np.float32), start=1):
-        whole_y, whole_x = whole_pixels(dy), whole_pixels(dx)
-        moved = move_whole(stack[k].astype(np.float32), whole_y, whole_x, newest)
-        moved = _move_part(moved, np.float32(dy - whole_y), axis=0)
-        aligned[k] = _move_part(moved, np.float32(dx - whole_x), axis=1)
-    return aligned
+    return np.stack([newest, *(_laid_over(newest, *older) for older in zip(stack[1:], shifts, strict=True))])
+
+
+def _laid_over(newest: np.ndarray, frame: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """One older frame, see `align`."""
+    dy, dx = np.asarray(shift, np.float32)
+    whole_y, whole_x = whole_pixels(dy), whole_pixels(dx)
+    moved = move_whole(frame, whole_y, whole_x, newest)
+    _move_part(moved, np.float32(dy - whole_y), axis=0)
+    _move_part(moved, np.float32(dx - whole_x), axis=1)
+    return moved
 
 
 def whole_pixels(shift: float) -> int:
@@ -77,7 +81,9 @@ def whole_pixels(shift: float) -> int:
 
 
 def move_whole(frame: np.ndarray, dy: int, dx: int, outside: np.ndarray) -> np.ndarray:
-    """frame moved by whole pixels, (H, W); where nothing comes in, `outside` (H, W) shows."""
+    """frame moved by whole pixels, (H, W) of outside's dtype, in memory of its own; where nothing comes in, `outside` (H, W) shows."""
+    if dy == dx == 0:
+        return frame.astype(outside.dtype)
     height, width = frame.shape
     moved = outside.copy()
     if abs(dy) < height and abs(dx) < width:
@@ -87,18 +93,17 @@ def move_whole(frame: np.ndarray, dy: int, dx: int, outside: np.ndarray) -> np.n
     return moved
 
 
-def _move_part(frame: np.ndarray, part: np.float32, axis: int) -> np.ndarray:
-    """Move by -0.5..0.5 px along one axis, linearly; the border pixel is repeated."""
+def _move_part(frame: np.ndarray, part: np.float32, axis: int) -> None:
+    """Move by -0.5..0.5 px along one axis, linearly, in place; the border pixel is repeated."""
     if part == 0:
-        return frame
+        return
     step = 1 if part > 0 else -1
     here, neighbour, edge = _beside(step, axis)
     weight = np.abs(part)
-    moved = frame * (np.float32(1) - weight)
     weighed = frame * weight
-    moved[here] += weighed[neighbour]
-    moved[edge] += weighed[edge]
-    return moved
+    frame *= np.float32(1) - weight
+    frame[here] += weighed[neighbour]
+    frame[edge] += weighed[edge]
 
 
 @lru_cache(maxsize=4)
@@ -110,19 +115,29 @@ def _beside(step: int, axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...],
     return (*rest, slice(None, -1)), (*rest, slice(1, None)), (*rest, slice(-1, None))
 
 
-def planes(stack: np.ndarray, spec: InputSpec, shifts: np.ndarray) -> np.ndarray:
+def planes(stack: Frames, spec: InputSpec, shifts: np.ndarray) -> np.ndarray:
     """The input's channels in counts, (C, H, W) float32. Differences are G[k] = F[0] - F[k + 1], k = 0..2 (Eq. 1)."""
-    if spec.kind == "single":
-        return stack[:1].astype(np.float32)
-    aligned = align(stack, shifts if spec.register else NO_SHIFT)
-    if spec.kind == "sequence":
-        return aligned
-    newest = aligned[0].copy()
-    np.subtract(newest, aligned[1:], out=aligned[:3])  # where the frames were: no other memory is touched
-    if spec.kind == "difference":
-        return aligned[:3]
-    aligned[3] = newest
-    return aligned
+    counts = np.empty((spec.channels, *stack[0].shape), np.float32)
+    for channel in range(spec.channels):
+        _plane(channel, stack, spec, shifts, counts[channel])
+    return counts
+
+
+def _plane(channel: int, stack: Frames, spec: InputSpec, shifts: np.ndarray, out: np.ndarray) -> None:
+    """One channel of `planes`, into `out`, (H, W) float32."""
+    differences = difference_planes(spec)
+    k = channel + 1 if channel < differences else channel - differences  # of the frame in the stack that it comes from
+    if k == 0:
+        out[...] = stack[0]
+    elif not spec.register and channel < differences:
+        np.subtract(stack[0], stack[k], out=out, dtype=np.float32)
+    else:
+        newest = stack[0].astype(np.float32)
+        moved = _laid_over(newest, stack[k], shifts[k - 1] if spec.register else NO_SHIFT[0])
+        if channel < differences:
+            np.subtract(newest, moved, out=out)
+        else:
+            out[...] = moved
 
 
 def difference_planes(spec: InputSpec) -> int:
@@ -152,55 +167,52 @@ def _window_count(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def compress(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-    """4 asinh(x / 4): straight for a few sigmas, logarithmic above; smooth, odd, never saturates. x: (H, W) float32; out: where it goes.
+    """4 asinh(x / 4): straight for a few sigmas, logarithmic above; smooth, odd, never saturates. x: (H, W) float32; out: where it goes, not x itself.
 
     Written as log(y + sqrt(1 + y^2)), which runs in vector registers and is as exact as float32 needs (1e-6).
     """
     y = np.abs(x)
     y *= np.float32(1 / KNEE)
-    root = np.multiply(y, y, out=out)
-    root += 1
-    np.sqrt(root, out=root)
+    root = cv2.magnitude(y, _ones(y.shape), magnitude=np.empty_like(y) if out is None else out)
     root += y
     cv2.log(root, dst=root)  # four times as fast as NumPy's
     root *= np.float32(KNEE)
+    sign = np.bitwise_and(x.view(np.uint32), SIGN, out=y.view(np.uint32))
     bits = root.view(np.uint32)
-    bits |= x.view(np.uint32) & SIGN
+    bits |= sign
     return root
+
+
+@lru_cache(maxsize=8)
+def _ones(shape: tuple[int, ...]) -> np.ndarray:
+    ones = np.ones(shape, np.float32)
+    ones.flags.writeable = False
+    return ones
 
 
 def noise_scale(counts: np.ndarray, spec: InputSpec) -> np.ndarray:
     """Sigma of each channel over the whole frame, (C,) float32, in counts. counts: (C, H, W) as `planes` gives. A difference is judged as
     it is, a frame after its high-pass."""
-    return _noise_scale(counts, [high_pass(p) for p in counts[difference_planes(spec) :]])
-
-
-def _noise_scale(counts: np.ndarray, passed_frames: Sequence[np.ndarray]) -> np.ndarray:
-    """passed_frames: the last channels, high-passed."""
-    differences = counts[: len(counts) - len(passed_frames)]
-    sigmas = [noise_sigma(p, roundings=2) for p in differences] + [noise_sigma(p) for p in passed_frames]
+    differences = difference_planes(spec)
+    sigmas = [
+        noise_sigma(p, roundings=2) if c < differences else noise_sigma(high_pass(p)) for c, p in enumerate(counts)
+    ]
     return np.array(sigmas, np.float32)
 
 
-def scale(counts: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    """(C, H, W) counts and (C,) sigmas to the network's input, (C, H, W) float32: high-pass, divide, compress."""
-    return _scale([high_pass(p) for p in counts], sigma)
-
-
-def _scale(passed: Sequence[np.ndarray], sigma: np.ndarray) -> np.ndarray:
-    """passed: the channels, high-passed; they are overwritten."""
-    scaled = np.empty((len(passed), *passed[0].shape), np.float32)
-    for plane, sigma_of_it, out in zip(passed, sigma, scaled, strict=True):
-        plane /= np.float32(sigma_of_it)
-        compress(plane, out)
-    return scaled
-
-
-def network_input(
-    stack: np.ndarray, spec: InputSpec, shifts: np.ndarray, sigma: np.ndarray | None = None
-) -> np.ndarray:
+def network_input(stack: Frames, spec: InputSpec, shifts: np.ndarray, sigma: np.ndarray | None = None) -> np.ndarray:
     """The whole step: stack (4, H, W) uint8/uint16, newest first, to (C, H, W) float32 in compressed noise sigmas. sigma: (C,) counts,
     estimated from the stack where it is None (only right for a whole frame)."""
-    counts = planes(stack, spec, shifts)
-    passed = [high_pass(p) for p in counts]
-    return _scale(passed, _noise_scale(counts, passed[difference_planes(spec) :]) if sigma is None else sigma)
+    scaled = np.empty((spec.channels, *stack[0].shape), np.float32)
+    # a channel at a time, so that what it passes through stays in the cache
+    for channel, out in enumerate(scaled):
+        _plane(channel, stack, spec, shifts, out)
+        passed = high_pass(out)
+        if sigma is not None:
+            passed /= np.float32(sigma[channel])
+        elif channel < difference_planes(spec):
+            passed /= np.float32(noise_sigma(out, roundings=2))
+        else:
+            passed /= np.float32(noise_sigma(passed))
+        compress(passed, out)
+    return scaled

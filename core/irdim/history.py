@@ -14,9 +14,9 @@ GAP = 1.5  # nominal intervals; a longer wait between frames voids what came bef
 
 @dataclass(frozen=True)
 class Stack:
-    """frames: (4, H, W) in the sensor's depth, newest first; shifts: (3, 2) content motion (dy, dx) px from each older one to the newest."""
+    """frames: four of (H, W) in the sensor's depth, newest first; shifts: (3, 2) content motion (dy, dx) px from each older one to the newest."""
 
-    frames: np.ndarray
+    frames: tuple[np.ndarray, ...]
     shifts: np.ndarray
 
 
@@ -41,7 +41,7 @@ class History:
         shifts = self.follow(frame)
         if isinstance(shifts, str):
             return shifts
-        return Stack(np.stack([f.pixels for f, _ in self._picked()]), shifts)
+        return Stack(tuple(f.pixels for f, _ in self._picked()), shifts)
 
     def follow(self, frame: Frame) -> np.ndarray | str:
         """As `push`, for one who keeps the pixels elsewhere: returns the stack's shifts alone."""

@@ -27,14 +27,23 @@ def noise_sigma(image: np.ndarray, roundings: int = 1) -> float:
     values = image.ravel()[:: pixel_stride(image.shape)]
     if values.size == 0:
         return FLOOR
-    sample = values[:: values.size // SAMPLE | 1].astype(np.float64)
-    low, centre, high = np.quantile(sample, (0.25, 0.5, 0.75))  # roughly; the histogram is of all values
+    sample = np.sort(values[:: values.size // SAMPLE | 1]).astype(np.float64)
+    low, centre, high = (
+        _quantile(sample, share) for share in (0.25, 0.5, 0.75)
+    )  # roughly; the histogram is of all values
     width = max(1.0, (high - low) / 64)
     reach = int(np.ceil(4 * (high - low) / width)) + 8
     bins = np.rint((values - np.float32(np.rint(centre))) / np.float32(width))
     counts = np.bincount(np.clip(bins, -reach, reach).astype(np.int64) + reach, minlength=2 * reach + 1)
     sigma = width * _probit_sigma(counts)
     return max(float(np.sqrt(max(sigma**2 - (roundings - 1) * SHEPPARD, 0.0))), FLOOR)
+
+
+def _quantile(rising: np.ndarray, share: float) -> float:
+    """Linear between the values of a sorted array, as np.quantile, which takes longer than the sorting."""
+    below, part = divmod(share * (len(rising) - 1), 1)
+    i = int(below)
+    return float(rising[i] + part * (rising[min(i + 1, len(rising) - 1)] - rising[i]))
 
 
 def pixel_stride(shape: tuple[int, ...]) -> int:
@@ -53,8 +62,8 @@ def _probit_sigma(counts: np.ndarray) -> float:
     if inside.sum() < 2:  # everything lies in one or two bins: no slope to read
         return 0.0
     z, edges = ndtri(cumulative[inside]), edges[inside]
-    z, first = np.unique(z, return_index=True)
-    edges = edges[first]
+    rises = np.append(True, z[1:] > z[:-1])
+    z, edges = z[rises], edges[rises]
     if z.size < 2:
         return 0.0
     low, high = _at(-QUARTILE, z, edges), _at(QUARTILE, z, edges)

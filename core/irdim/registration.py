@@ -22,6 +22,7 @@ RUNAWAY = 2.5  # px from the whole-pixel peak; a fit that goes further trusts ne
 CELL = 4  # px; what is gained by a motion is summed over such squares
 FEW = 3  # targets that may move against an empty sky without being taken for it
 LEFT = 0.25  # share of the gain that the rest of the scene must have
+CERTAIN = 4.0  # times what chance would leave there; noise reaches 2.7, a scene 8 and more
 SMALLEST = 32  # px; a frame with a shorter side is not registered
 
 
@@ -46,13 +47,19 @@ def texture(frame: np.ndarray) -> Texture:
         height, width = (n - n % binned for n in image.shape)
         image = cv2.resize(image[:height, :width], (width // binned, height // binned), interpolation=cv2.INTER_AREA)
     smooth = math.sqrt(SMOOTH**2 - (binned**2 - 1) / 12) / binned  # binning has smoothed already
-    band = cv2.GaussianBlur(image, (0, 0), smooth) - cv2.GaussianBlur(image, (0, 0), 6 * SMOOTH / binned)
-    limit = 6 * float(np.median(np.abs(band[::2, ::2])))
-    band = np.clip(band, -limit, limit)  # one hot pixel or one bright target must not decide
+    band = cv2.GaussianBlur(image, (0, 0), smooth) - _large_scales(image, 6 * SMOOTH / binned)
+    limit = 6 * float(np.median(np.abs(band[::4, ::3])))
+    np.clip(band, -limit, limit, out=band)  # one hot pixel or one bright target must not decide
     slope_y, slope_x = (cv2.Sobel(band, cv2.CV_32F, *order, ksize=1, scale=0.5) for order in ((0, 1), (1, 0)))
     return Texture(
         binned, band, slope_y, slope_x, scipy.fft.rfft2(band * _window(band.shape), _padded(band.shape), workers=1)
     )
+
+
+def _large_scales(image: np.ndarray, sigma: float) -> np.ndarray:
+    """image (H, W) float32 smoothed over `sigma` px: two box filters, which come near a Gaussian at a fraction of its time."""
+    size = (round(math.sqrt(6 * sigma**2 + 1)) | 1,) * 2
+    return cv2.blur(cv2.blur(image, size), size)
 
 
 def estimate_shift(older: Texture, newer: Texture) -> tuple[float, float]:
@@ -83,7 +90,9 @@ def _correlation_peak(older: Texture, newer: Texture) -> tuple[int, int] | None:
         return None
     height, width = _padded(older.image.shape)
     # whitened where texture stands above the mean strength, left as it is where noise rules
-    surface = scipy.fft.irfft2(cross / (strength + floor), (height, width))
+    strength += floor
+    cross *= np.reciprocal(strength, out=strength)
+    surface = scipy.fft.irfft2(cross, (height, width), overwrite_x=True, workers=1)
     reach_y, reach_x = (min(REACH // older.binned, n // 2 - 1) for n in (height, width))
     near = np.roll(surface, (reach_y, reach_x), (0, 1))[: 2 * reach_y + 1, : 2 * reach_x + 1]
     middle = np.median(near)
@@ -107,9 +116,7 @@ def _refine(older: np.ndarray, newer: Texture, whole: tuple[int, int]) -> tuple[
     inverse = np.linalg.inv(normal)
     residual = image
     for _ in range(8):
-        move = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
-        moved = cv2.warpAffine(older, move, older.shape[::-1], flags=cv2.INTER_LINEAR)
-        residual = image - np.ascontiguousarray(moved[inside]).ravel()
+        residual = image - np.ascontiguousarray(_moved(older, dy, dx)[inside]).ravel()
         step = -inverse @ np.array([gy @ residual, gx @ residual], np.float64)
         dy, dx = dy + float(step[0]), dx + float(step[1])
         if np.hypot(dy - whole[0], dx - whole[1]) > RUNAWAY:
@@ -121,10 +128,15 @@ def _refine(older: np.ndarray, newer: Texture, whole: tuple[int, int]) -> tuple[
     if error >= LARGEST_ERROR:
         return 0.0, 0.0
     # held against the opposite motion, which interpolates, and so lowers the noise, alike
-    back = cv2.warpAffine(older, np.array([[1, 0, -dx], [0, 1, -dy]], np.float32), older.shape[::-1])[inside]
-    against = newer.image[inside] - back
+    against = newer.image[inside] - _moved(older, -dy, -dx)[inside]
     explained = against**2 - residual.reshape(against.shape) ** 2
     return (dy, dx) if _is_everywhere(explained, max(CELL // newer.binned, 1)) else (0.0, 0.0)
+
+
+def _moved(image: np.ndarray, dy: float, dx: float) -> np.ndarray:
+    """image (H, W) float32 moved by (dy, dx) px, bilinearly; its border shows where nothing comes in."""
+    height, width = image.shape
+    return cv2.getRectSubPix(image, (width, height), ((width - 1) / 2 - dx, (height - 1) / 2 - dy))
 
 
 def _is_everywhere(explained: np.ndarray, side: int) -> bool:
@@ -132,7 +144,7 @@ def _is_everywhere(explained: np.ndarray, side: int) -> bool:
 
     explained: (h, w), by how much the motion lowers the squared difference of the frames at each pixel, against the opposite motion; side: of a
     cell, in its pixels.
-    Without the FEW places that gain most, LEFT of the gain must be left.
+    Without the FEW places that gain most, LEFT of the gain must be left, and more than cells without a common cause would sum up to.
     """
     h, w = (n // side for n in explained.shape)
     cells = cv2.resize(
@@ -142,7 +154,8 @@ def _is_everywhere(explained: np.ndarray, side: int) -> bool:
     for _ in range(FEW):
         y, x = np.unravel_index(int(cv2.blur(cells, (3, 3)).argmax()), cells.shape)
         cells[max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3] = 0
-    return float(cells.sum()) > LEFT * total
+    left = float(cells.sum())
+    return left > LEFT * total and left > CERTAIN * float(np.linalg.norm(cells))
 
 
 def _overlap(shape: tuple[int, ...], dy: float, dx: float, margin: int) -> tuple[slice, slice] | None:

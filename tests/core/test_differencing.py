@@ -44,13 +44,55 @@ def test_every_input_has_its_channels(kind):
 
 def test_high_pass_is_the_slow_obvious_one():
     image = np.random.default_rng(1).uniform(0, 60000, (37, 45)).astype(np.float32)
-    r = HIGH_PASS_RADIUS
-    slow = np.empty_like(image)
-    for y in range(image.shape[0]):
-        for x in range(image.shape[1]):
-            window = image[max(y - r, 0) : y + r + 1, max(x - r, 0) : x + r + 1]
-            slow[y, x] = image[y, x] - window.astype(np.float64).mean()
+    slow = slow_high_pass(image.astype(np.float64))
     assert np.abs(high_pass(image) - slow).max() < 0.01  # one unit in the last place of 60000 is 0.004
+
+
+@pytest.mark.parametrize("kind", CHANNELS)
+@pytest.mark.parametrize("register", [False, True])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_the_input_is_the_slow_obvious_one(kind, register, dtype):
+    stack, spec = noisy_stack(3, dtype, (37, 45)), InputSpec(kind, 1, register)
+    shifts = np.array([[0.25, -0.5], [2.75, -7.1], [0, 3]])
+    sigma = np.linspace(2, 9, spec.channels)
+    aligned = [
+        slow_move(f, by, stack[0]) for f, by in zip(stack, [(0, 0), *(shifts if register else NO_SHIFT)], strict=True)
+    ]
+    channels = [aligned[0] - older for older in aligned[1:]] if kind.startswith("difference") else aligned
+    channels = channels + aligned[:1] if kind == "difference+frame" else channels[: spec.channels]
+    slow = [4 * np.arcsinh(slow_high_pass(c) / s / 4) for c, s in zip(channels, sigma, strict=True)]
+    assert np.abs(network_input(stack, spec, shifts.astype(np.float32), sigma) - slow).max() < 1e-5
+
+
+def slow_move(frame, shift, newest):
+    """Pixel by pixel in float64; what comes from outside is the newest frame's before the rest of the shift is interpolated."""
+    (height, width), whole = frame.shape, np.rint(shift)
+    (dy, dx), (part_y, part_x) = whole.astype(int), np.asarray(shift) - whole
+
+    def at(y, x):
+        y, x = min(max(y, 0), height - 1), min(max(x, 0), width - 1)
+        inside = 0 <= y - dy < height and 0 <= x - dx < width
+        return float(frame[y - dy, x - dx] if inside else newest[y, x])
+
+    ny, nx = -int(np.sign(part_y)), -int(np.sign(part_x))
+    wy, wx = abs(part_y), abs(part_x)
+    return np.array(
+        [
+            [
+                (1 - wx) * ((1 - wy) * at(y, x) + wy * at(y + ny, x))
+                + wx * ((1 - wy) * at(y, x + nx) + wy * at(y + ny, x + nx))
+                for x in range(width)
+            ]
+            for y in range(height)
+        ]
+    )
+
+
+def slow_high_pass(image):
+    r, passed = HIGH_PASS_RADIUS, np.empty(image.shape)
+    for y, x in np.ndindex(image.shape):
+        passed[y, x] = image[y, x] - image[max(y - r, 0) : y + r + 1, max(x - r, 0) : x + r + 1].mean()
+    return passed
 
 
 def test_a_one_sigma_target_spans_several_int8_steps_and_a_bright_one_keeps_growing():

@@ -19,7 +19,7 @@ def test_a_stack_is_newest_first_and_its_frames_lie_a_step_apart(step):
     assert all(g == "history" for g in given[: 3 * step])
     for i, stack in enumerate(given[3 * step :], start=3 * step):
         assert isinstance(stack, Stack)
-        assert stack.frames[:, 0, 0].tolist() == [i, i - step, i - 2 * step, i - 3 * step]
+        assert [f[0, 0] for f in stack.frames] == [i, i - step, i - 2 * step, i - 3 * step]
 
 
 @pytest.mark.parametrize(
