@@ -33,13 +33,13 @@ class Candidates:
         self._draw = random.Random(seed)
         self._waiting: deque[_Candidate] = deque()
 
-    def watch(self, step: Step, links: list[Track | None]) -> None:
-        """Take a judged frame. links: the tracks of its detections, after the tracker's update."""
+    def watch(self, step: Step, links: list[Track | None], since: int) -> None:
+        """Take a judged frame. links: the tracks of its detections, after the tracker's update; since: the first of the last confirm_window frames."""
         frame, o = step.frame.index, self._options
         for d, track in zip(step.detections, links, strict=True):
             if track is None or d.score >= o.report:
                 continue
-            seen = _seen(track, frame - o.confirm_window)
+            seen = _seen(track, since)
             if seen >= o.confirm_hits:
                 reason = f"only {d.score:.2f} here, on a track seen in {seen} of {o.confirm_window} frames"
                 verdict = Verdict(
@@ -64,11 +64,11 @@ class Candidates:
         return found
 
 
-def _seen(track: Track, after: int) -> int:
-    """On how many frames after this one the track has a point."""
+def _seen(track: Track, since: int) -> int:
+    """On how many frames from this one on the track has a point."""
     count = 0
     for point in reversed(track.points):
-        if point.frame <= after:
+        if point.frame < since:
             break
         count += 1
     return count

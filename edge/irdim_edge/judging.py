@@ -87,7 +87,7 @@ class Judge:
         if not self._judging:
             return Judged(step, [], [])
         verdicts = self.tracker.update(step.frame.index, step.frame.time, step.detections, step.shift)
-        self._candidates.watch(step, self.tracker.links)
+        self._candidates.watch(step, self.tracker.links, self.tracker.since(self._options.confirm_window))
         verdicts += self._candidates.due(step.frame.index - self._config.tracker.lag, verdicts)
         return Judged(step, self.tracker.links, verdicts)
 

@@ -67,6 +67,20 @@ def test_a_miss_on_a_track_that_went_over_to_a_knot_scores_low():
     assert max(v.score for v in late) < 0.1
 
 
+@pytest.mark.parametrize("every", [1, 3, 7])
+def test_an_engine_too_slow_for_every_frame_confirms_tracks_and_bridges_their_gaps(every):
+    tracker = Tracker()
+    for turn, frame in enumerate(range(0, 15 * every, every)):
+        faded = turn in (6, 7, 8)  # max_gap of them
+        tracker.update(frame, frame / 25, [] if faded else [seen(20 + 0.4 * frame, 30)])
+        assert tracker.confirmed == (turn >= 2)
+    assert len(tracker.tracks) == 1
+    tracker.update(15 * every, 1.0, [])
+    for turn in range(16, 20):
+        tracker.update(turn * every, 1.0, [])
+    assert all(track.ended for track in tracker.tracks)
+
+
 def test_weak_detections_alone_are_never_confirmed():
     tracker = Tracker()
     run([[seen(20 + t, 30, 0.2)] for t in range(20)], tracker)

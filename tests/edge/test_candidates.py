@@ -21,7 +21,9 @@ def watch(scores: list[float | None], probability: float = 0.0, still: bool = Fa
         if still:
             for track in tracker.tracks:
                 track.status = STILL
-        candidates.watch(Step(Frame(t, t / 25, pixels), "ok", "", detections), tracker.links)
+        candidates.watch(
+            Step(Frame(t, t / 25, pixels), "ok", "", detections), tracker.links, tracker.since(OPTIONS.confirm_window)
+        )
         found += candidates.due(t - OPTIONS.lag, verdicts)
     return found + candidates.due(None, tracker.flush())
 

@@ -16,9 +16,9 @@ VELOCITY_POINTS = 5  # newest points of a track from which its velocity is fitte
 class TrackerOptions:
     """report: score from which a detection counts as reported; the detector's report threshold.
 
-    confirm_hits, confirm_window: a track is confirmed by so many detections in so many frames, one of them reported. More hits: fewer
+    confirm_hits, confirm_window: a track is confirmed by so many detections in so many judged frames, one of them reported. More hits: fewer
     tracks of noise, later confirmation.
-    max_gap: frames in a row without a detection that a track survives. Longer: bridges fades, links more noise.
+    max_gap: judged frames in a row without a detection that a track survives. Longer: bridges fades, links more noise.
     max_speed: px/frame, camera motion taken out; nothing faster is linked. Bounds the search around a track's first detection.
     max_turn: px/frame by which the velocity may change in one frame. Smaller: crossing targets are kept apart, manoeuvres are lost.
     noise: px; scatter of a detection's centre that is always allowed for.

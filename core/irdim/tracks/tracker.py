@@ -1,4 +1,8 @@
-"""Links detections to tracks, frame by frame, and asks for the verdicts when they are due."""
+"""Links detections to tracks, frame by frame, and asks for the verdicts when they are due.
+
+What is counted in frames for a track (to confirm it, to end it) counts frames that were judged: where the engine is too slow for every frame, tracks
+are confirmed all the same.
+"""
 
 from collections import deque
 from collections.abc import Sequence
@@ -22,6 +26,8 @@ class Tracker:
         self._next_id = 1
         self._tracks: list[Track] = []
         self._frames: deque[Observed] = deque()
+        o = self.options
+        self._recent: deque[int] = deque(maxlen=max(o.confirm_window, o.max_gap + 1))  # newest frames that were judged
         self._judged = -1
         self._offset = (0.0, 0.0)
 
@@ -50,10 +56,11 @@ class Tracker:
         points = [self._point(frame_index, time, d) for d in detections if d.label == TARGET]
         reports = np.array([(p.sx, p.sy) for p in points if p.reported]).reshape(-1, 2)
         self._frames.append(Observed(frame_index, reports, self._offset))
+        self._recent.append(frame_index)
         by_point = self._link(frame_index, points)
         linked = iter(by_point)
         self.links = [next(linked) if d.label == TARGET else None for d in detections]
-        stills = [v for track in by_point if (v := self._judge_track(track, frame_index))]
+        stills = [v for track in by_point if (v := self._judge_track(track))]
         verdicts = self._verdicts(frame_index - self.options.lag)
         self._forget(frame_index)
         return verdicts + stills
@@ -63,7 +70,12 @@ class Tracker:
         verdicts = self._verdicts(self._frames[-1].frame) if self._frames else []
         self._tracks, self.links, self._offset, self._judged = [], [], (0.0, 0.0), -1
         self._frames.clear()
+        self._recent.clear()
         return verdicts
+
+    def since(self, frames: int) -> int:
+        """The number of the first of so many newest judged frames; -1 where there were not as many yet."""
+        return self._recent[-frames] if 0 < frames <= len(self._recent) else -1
 
     def _point(self, frame: int, time: float, d: Detection) -> Point:
         sx, sy = d.x - self._offset[0], d.y - self._offset[1]
@@ -88,7 +100,7 @@ class Tracker:
             track.points.append(point)
             linked.append(track)
         for track in self._tracks:
-            track.ended = track.ended or frame - track.points[-1].frame > self.options.max_gap
+            track.ended = track.ended or track.points[-1].frame < self.since(self.options.max_gap + 1)
         return linked
 
     def _gains(self, frame: int, tracks: list[Track], points: list[Point]) -> np.ndarray:
@@ -114,11 +126,11 @@ class Tracker:
         gains[rows, columns] = nearness * (0.2 + np.array([p.score for p in points]))[columns]
         return gains
 
-    def _judge_track(self, track: Track, frame: int) -> Verdict | None:
+    def _judge_track(self, track: Track) -> Verdict | None:
         """Confirm the track, see whether it stands still; the verdict on the latter comes once."""
         o = self.options
         if not track.confirmed:
-            recent = [p for p in track.points if p.frame > frame - o.confirm_window]
+            recent = [p for p in track.points if p.frame >= self.since(o.confirm_window)]
             if len(recent) < o.confirm_hits or not any(p.reported for p in recent):
                 return None
             track.status = "confirmed"
