@@ -2,7 +2,9 @@
 
 import json
 import logging
+import os
 import signal
+import sys
 import threading
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +18,7 @@ from irdim.files import atomic_file
 from irdim.remote import hide_password
 from irdim_edge import daemon, logs
 from irdim_edge.cameras.drivers import ADDRESSES
-from irdim_edge.config import STARTER, check_config, commented_config, load_config, number_or_text, parse_config
+from irdim_edge.config import STARTER, Config, check_config, commented_config, load_config, number_or_text, parse_config
 from irdim_edge.engine_commands import bench, build, inspect
 from irdim_edge.keys import keygen
 from irdim_edge.record_command import record
@@ -91,7 +93,7 @@ def run(config: ConfigFile, as_json: AsJson = False) -> None:
     """Run the camera, live or recorded: detections and verdicts as JSON lines, suspects into the spool, the spool to the upload URL.
 
     Ctrl-C or SIGTERM stops it cleanly; the next run goes on. A new bundle at the configuration's path is taken over between two frames once it has
-    proved itself (SIGHUP: look now).
+    proved itself (SIGHUP: look now). SIGHUP also reads the configuration again: if it changed and can be used, a live camera begins anew with it.
 
     Example: irdim-edge run edge.toml
     """
@@ -101,12 +103,23 @@ def run(config: ConfigFile, as_json: AsJson = False) -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("irdim_edge").setLevel(logging.INFO)
     with status_line("starting", quiet=as_json) as change:
-        summary = daemon.run(settings, stopping, lambda s: change(lambda: s.line), reloading)
+        summary = daemon.run(settings, stopping, lambda s: change(lambda: s.line), reloading, lambda: _checked(config))
+    if summary.state == daemon.RELOADING and not stopping.signalled:
+        os.execv(
+            sys.executable, [sys.executable, "-m", "irdim_edge", *sys.argv[1:]]
+        )  # the same process, as systemd wants it
     if as_json:
         print(json.dumps(summary.to_json()))
         return
     _print_rows(summary.rows())
     print(f"{settings.out_path / summary.detections_file}")
+
+
+def _checked(path: Path) -> Config:
+    """The configuration as it is now. Raises InputError where a run could not begin with it."""
+    settings = load_config(path)
+    check_config(settings, bundle=True, source=True, upload=bool(settings.upload.url))
+    return settings
 
 
 @app.command()

@@ -4,6 +4,7 @@ Capture and the input step have threads of their own (pipeline.py), and so have 
 engine runs in the thread that calls `run`. Whatever kills it, the next run goes on: with a new part of the output, and with the spool as it was.
 """
 
+import logging
 import os
 import threading
 import time
@@ -35,10 +36,13 @@ from irdim_edge.tallying import Tallies
 from irdim_edge.upload import Uploader
 from irdim_edge.writer import Writer
 
+logger = logging.getLogger("irdim_edge")
+
 EVERY = 1.0  # seconds between two writings of status.json, and two looks at the bundle's path
 EXPIRE_EVERY = 60.0  # seconds between two looks at the age of what waits in the spool
 TALLY_EVERY = 3600.0  # seconds that a tally covers
 DETECTIONS, VERDICTS = "detections", "verdicts"
+RELOADING = "reloading"  # state of a run that ends for another configuration
 
 
 def run(
@@ -46,18 +50,22 @@ def run(
     stopping: threading.Event,
     show: Callable[[Summary], None] = lambda summary: None,
     reloading: threading.Event | None = None,
+    reread: Callable[[], Config] | None = None,
 ) -> Summary:
-    """Run until the camera ends or `stopping` is set. show: called after each frame; reloading: set by whoever wants the bundle looked at again.
+    """Run until the camera ends or `stopping` is set. show: called after each frame; reloading: set by whoever wants the bundle and the configuration
+    looked at again; reread: gives the configuration as it is then. One that changed ends the run of a live camera, in the state 'reloading'.
 
     Raises InputError where the configuration, the bundle or a recording is wrong; what was found before that is written.
     """
     bundle = Bundle.load(config.bundle_path, config.require_signed_by)
     camera = open_camera(config.camera, bundle.card.interval)
     with only_run(config.out_path):
-        running = _Run(config, camera, bundle, stopping, show, reloading or threading.Event())
+        running = _Run(
+            config, camera, bundle, stopping, show, reloading or threading.Event(), reread or (lambda: config)
+        )
         try:
             running.follow()
-            running.finish("stopped" if stopping.is_set() else "finished")
+            running.finish(RELOADING if running.changed else "stopped" if stopping.is_set() else "finished")
         except BaseException as error:
             running.note(error)
             running.finish("failed")
@@ -76,7 +84,10 @@ class _Run:
         stopping: threading.Event,
         show: Callable[[Summary], None],
         reloading: threading.Event,
+        reread: Callable[[], Config],
     ) -> None:
+        self.changed = False  # whether the run ends for another configuration
+        self._reread = reread
         self.summary = Summary(config.device_name, config.camera.name, bundle.digest)
         self._config, self._camera, self._show, self._reloading = config, camera, show, reloading
         self._stopping = stopping
@@ -128,7 +139,10 @@ class _Run:
 
     def finish(self, state: str) -> None:
         """Close everything. The uploader tries once more, unless the run was stopped or failed."""
-        self._notifier.stopping()
+        if state == RELOADING:
+            self._notifier.reloading()
+        else:
+            self._notifier.stopping()
         self._tallies.close()
         self._writer.close()
         if self._uploader and state == "finished":
@@ -246,14 +260,34 @@ class _Run:
         if not self._camera.hangs:  # else the watchdog ends this process, since nothing else helps
             self._notifier.alive(self.summary.line)
         self._tallies.keep()
+        asked = self._reloading.is_set()
+        self._reloading.clear()
+        if asked:
+            self._look_at_configuration()
         if self._newest is not None:
-            self._takeover.look(self._newest.frame.pixels, self._suits, asked=self._reloading.is_set())
-            self._reloading.clear()
+            self._takeover.look(self._newest.frame.pixels, self._suits, asked=asked)
         if self._tallies.age >= TALLY_EVERY:
             self._tallies.renew()
         if time.monotonic() - self._expired >= EXPIRE_EVERY:
             self._expired = time.monotonic()
             self._writer.then(self._spool.expire, once="expire")
+
+    def _look_at_configuration(self) -> None:
+        """One that changed and can be used ends the run; whoever began it begins it anew. A recording is not begun anew."""
+        try:
+            changed = self._reread() != self._config
+        except InputError as error:
+            logger.error("the configuration is not taken over (%s); the one before goes on", error)
+            self.note(error)
+            return
+        if changed and not self._camera.live:
+            logger.warning(
+                "the configuration changed; it counts from the next start, since a recording is not begun anew"
+            )
+        elif changed:
+            logger.warning("the configuration changed: beginning anew with it")
+            self.changed = True
+            self._stopping.set()
 
     def _meanwhile(self) -> None:
         """Something takes long in this thread. Raises InputError where the run is to stop."""

@@ -23,6 +23,7 @@ from irdim_edge.pipeline import Handover
 
 PARTIAL = ".partial"
 FRAMES, TIMES, SHAPE, LOCK = "frames", "times", "shape.json", ".record.lock"
+GRACE = 10.0  # seconds that opening a camera may take
 LOOK_EVERY = 100  # frames between two looks at the disk
 
 
@@ -49,7 +50,8 @@ def record(
     keep_free: int = 1 << 30,
     show: Callable[[Recorded], None] = lambda recorded: None,
 ) -> Recorded:
-    """Record until so many frames or seconds (by when its frames were taken) have gone, the camera ends, or `stopping` is set.
+    """Record until so many frames or seconds (by when its frames were taken) have gone, the camera ends, or `stopping` is set; with `seconds`, a camera
+    that does not answer is waited for no longer than GRACE beyond them.
 
     part_seconds: after which a new sequence begins, as it does when the camera is opened again, its frames change in size or its clock goes back;
     keep_free: bytes of the disk that are left free. Raises InputError where the folder cannot be written, and where the disk is full: what was taken before
@@ -76,6 +78,10 @@ def record(
             waiting.close()
 
     threading.Thread(target=capture, name="capture", daemon=True).start()
+    enough = threading.Timer((seconds or 0.0) + GRACE, stopping.set)
+    enough.daemon = True
+    if seconds is not None and camera.live:
+        enough.start()
     parts = _Parts(folder, part_seconds, keep_free, recorded)
     limits = _Limits(frames, seconds)
     try:
@@ -90,6 +96,7 @@ def record(
         if failure:
             raise failure[0]
     finally:
+        enough.cancel()
         recorded.state = "finished" if limits.reached or not stopping.is_set() else "stopped"
         stopping.set()
         parts.close()

@@ -19,7 +19,7 @@ FILE, LOCK = "status.json", "run.lock"
 
 @dataclass
 class Summary:
-    """Counts of one run. state: 'running', 'finished', 'stopped' (by a signal) or 'failed'."""
+    """Counts of one run. state: 'running', 'finished', 'stopped' (by a signal), 'reloading' (its process begins anew) or 'failed'."""
 
     device: str = ""
     camera: str = ""

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import time
 
 
 class Notifier:
@@ -23,6 +24,10 @@ class Notifier:
 
     def stopping(self) -> None:
         self._send("STOPPING=1")
+
+    def reloading(self) -> None:
+        """The same process begins anew, and will be ready again."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def _send(self, text: str) -> None:
         if self._socket is not None:

@@ -30,9 +30,20 @@ def status_line(first: str, *, quiet: bool) -> Iterator[Callable[[Callable[[], s
         yield change
 
 
-def stop_on_signals() -> threading.Event:
+class Stop(threading.Event):
+    """Set by a signal, which it then remembers, or from inside."""
+
+    signalled = False
+
+    def signal(self, *_: object) -> None:
+        """Handler of a signal."""
+        self.signalled = True
+        self.set()
+
+
+def stop_on_signals() -> Stop:
     """Set by Ctrl-C and SIGTERM."""
-    stopping = threading.Event()
+    stopping = Stop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, stopping.signal)
     return stopping

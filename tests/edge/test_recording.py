@@ -16,7 +16,9 @@ from test_pipeline import Given
 from irdim.dataset import Dataset
 from irdim.errors import InputError
 from irdim.sources import Frame, open_source
-from irdim_edge.cameras import Began, Shot
+from irdim_edge import recording
+from irdim_edge.cameras import Began, Live, Shot
+from irdim_edge.cameras.drivers import open_driver
 from irdim_edge.recording import finish_left, record
 
 
@@ -179,3 +181,11 @@ def test_no_frame_is_an_error(tmp_path):
     _, error = process.communicate(timeout=20)
     assert process.returncode == 2
     assert "no frame came (v4l2src" in error
+
+
+def test_a_camera_that_never_answers_is_not_waited_for_beyond_the_seconds(tmp_path, monkeypatch):
+    needs_gstreamer()
+    monkeypatch.setattr(recording, "GRACE", 1.0)
+    camera, begun = Live("west", open_driver("v4l2:/dev/none")), time.monotonic()
+    assert make(camera, tmp_path / "out", seconds=1.0).frames == 0
+    assert 1.5 < time.monotonic() - begun < 20
