@@ -85,6 +85,9 @@ def command(
     if as_json:
         print(json.dumps({"sequences": rows}))
         return
+    if not rows:
+        console.print(f"{data}: every sequence has labels; --sequence NAME looks through one again", markup=False)
+        return
     table = Table("sequence", "tracks", "of these interference", "new in the queue")
     for row in rows:
         table.add_row(*(str(row[k]) for k in ("sequence", "tracks", "interference", "new")))
@@ -97,8 +100,6 @@ def _propose(dataset: "Dataset", names: list[str], options: "ProposalOptions") -
     from irdim_train.labelling import enqueue_proposals, propose_tracks
 
     chosen = [dataset.sequence(n) for n in names] or [s for s in dataset.sequences() if not dataset.boxes(s)]
-    if not chosen:
-        raise InputError(f"{dataset.path}: every sequence has labels; name those to look through again with --sequence")
     rows = []
     with progress_bar("label") as bar:
         task = bar.add_task("label", total=sum(s.length for s in chosen))
