@@ -1,6 +1,6 @@
 """Every run of a folder through INT8, and the table: what INT8 loses, chosen on validation clips, scored on test clips, beside naive calibration.
 
-    python bench/int8_backbones.py RUNS OUT [--score-on test] [--keep]
+    python bench/int8_backbones.py RUNS OUT [--score-on test] [--qat 1] [--keep]
 
 RUNS holds one finished run for each backbone (irdim-train compare --backbones all, or fit by fit). Writes OUT/RUN (bundles) and OUT/table.md, table.json.
 Naive: 100 random whole training frames, min-max ranges, raw counts scaled to the input's range by their own minimum and maximum, as peers calibrate.
@@ -44,6 +44,9 @@ def main() -> None:
     parser.add_argument("runs", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--score-on", default=None)
+    parser.add_argument(
+        "--qat", type=float, default=0.0, help="Epochs of fine-tuning where INT8 costs much on validation frames."
+    )
     parser.add_argument("--keep", action="store_true", help="Take bundles that are in OUT already.")
     arguments = parser.parse_args()
     rows = []
@@ -53,7 +56,7 @@ def main() -> None:
             export(
                 run,
                 out,
-                ExportOptions(split=arguments.score_on),
+                ExportOptions(split=arguments.score_on, qat=arguments.qat),
                 progress=lambda s, r=run: print(f"{r.name}: {s}", flush=True),
             )
         rows.append(row(run, Bundle.load(out)))

@@ -1,5 +1,6 @@
 """Messages over UDP and MQTT to real listeners, and bearings against the rotation matrices."""
 
+import contextlib
 import json
 import math
 import shutil
@@ -7,20 +8,48 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import numpy as np
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 from test_daemon import config, lines, record, wait_for
 
+from irdim.errors import InputError
 from irdim_edge.config import load_config
 from irdim_edge.daemon import run
 from irdim_edge.output.addresses import Broker, split_address
 from irdim_edge.output.bearings import Optics
 from irdim_edge.output.network import LARGEST, Mqtt, Udp, encode
+from irdim_edge.status import Summary
 
 OPTICS = {"optics.field_of_view": [12.0, 9.6], "optics.azimuth": 350.0, "optics.elevation": 5.0}
+
+
+@contextlib.contextmanager
+def broker(folder: Path, more: str = "") -> Iterator[int]:
+    """A mosquitto of one's own, and its port."""
+    mosquitto = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
+    if mosquitto is None:
+        pytest.skip("mosquitto is not installed")
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    (folder / "mosquitto.conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n{more}")
+    process = subprocess.Popen([mosquitto, "-c", str(folder / "mosquitto.conf")], stderr=subprocess.DEVNULL)
+    try:
+        yield port
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.parametrize("every_frame", [False, True])
@@ -46,22 +75,15 @@ def test_a_listener_hears_over_udp_what_the_files_say(small_bundle, tmp_path, ev
 
 def test_a_broker_hears_over_mqtt_and_a_broken_connection_is_told(small_bundle, tmp_path):
     paho = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed")
-    mosquitto = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
-    if mosquitto is None:
-        pytest.skip("mosquitto is not installed")
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
-    (tmp_path / "mosquitto.conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
     record(tmp_path / "clip.npy", 60)
-    more = {"output.mqtt": f"mqtt://127.0.0.1:{port}/sky/west", "upload.url": "", "camera.rate": 25.0}
-    settings, summaries = load_config(config(tmp_path, small_bundle, **more)), []
-    broker = subprocess.Popen([mosquitto, "-c", str(tmp_path / "mosquitto.conf")], stderr=subprocess.DEVNULL)
     heard: list[tuple[str, bytes]] = []
+    summaries: list[Summary] = []
     client = paho.Client(paho.CallbackAPIVersion.VERSION2)
     client.on_message = lambda _, __, m: heard.append((m.topic, m.payload))
     client.on_connect = lambda c, *_: c.subscribe("sky/#")
-    try:
+    with broker(tmp_path) as port:
+        more = {"output.mqtt": f"mqtt://127.0.0.1:{port}/sky/west", "upload.url": "", "camera.rate": 25.0}
+        settings = load_config(config(tmp_path, small_bundle, **more))
         wait_for(lambda: _connected(client, port))
         client.loop_start()
         running = threading.Thread(target=lambda: summaries.append(run(settings, threading.Event())))
@@ -69,10 +91,7 @@ def test_a_broker_hears_over_mqtt_and_a_broken_connection_is_told(small_bundle, 
         wait_for(lambda: len(heard) > 10)
         running.join(60)
         wait_for(lambda: heard[-1] == ("sky/west/state", b"offline"))
-    finally:
         client.loop_stop()
-        broker.kill()
-        broker.wait()
     assert heard[0] == ("sky/west/state", b"online")
     messages = [json.loads(payload) for topic, payload in heard if topic == "sky/west/detections"]
     assert len(messages) == summaries[0].messages["sent"] > 10
@@ -85,9 +104,56 @@ def test_a_broker_hears_over_mqtt_and_a_broken_connection_is_told(small_bundle, 
     assert "not reached" in away.messages_trouble
 
 
-def _connected(client, port: int) -> bool:
+def test_a_broker_with_a_certificate_of_ones_own_is_spoken_to_over_tls(small_bundle, tmp_path):
+    paho = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed")
+    with broker(tmp_path, certified(tmp_path)) as port:
+        record(tmp_path / "clip.npy", 40)
+        secure = {"output.mqtt": f"mqtts://localhost:{port}/sky/west", "upload.url": "", "camera.rate": 25.0}
+        settings = load_config(config(tmp_path, small_bundle, **secure, **{"output.mqtt_ca": "ca.pem"}))
+        heard: list[str] = []
+        client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+        client.tls_set(str(tmp_path / "ca.pem"))
+        client.on_message = lambda _, __, m: heard.append(m.topic)
+        client.on_connect = lambda c, *_: c.subscribe("sky/#")
+        wait_for(lambda: _connected(client, port, "localhost"))
+        client.loop_start()
+        summary = run(settings, threading.Event())
+        wait_for(lambda: heard.count("sky/west/detections") == summary.messages["sent"] > 10)
+        client.loop_stop()
+        strange = run(load_config(config(tmp_path, small_bundle, **secure)), threading.Event())
+    assert strange.messages["sent"] == 0
+    assert "certificate verify failed" in strange.messages_trouble
+    (tmp_path / "empty.pem").write_text("")
+    with pytest.raises(InputError, match=r"output.mqtt_ca .*empty.pem: no certificate"):
+        run(load_config(config(tmp_path, small_bundle, **secure, **{"output.mqtt_ca": "empty.pem"})), threading.Event())
+
+
+def certified(folder: Path) -> str:
+    """A certificate for localhost from an authority that nobody knows (ca.pem), and what mosquitto is told of it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(timezone.utc)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    plain = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / "key.pem").write_bytes(key.private_bytes(*plain))
+    (folder / "ca.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+    return f"certfile {folder / 'ca.pem'}\nkeyfile {folder / 'key.pem'}\nuser root\n"
+
+
+def _connected(client, port: int, host: str = "127.0.0.1") -> bool:
     try:
-        client.connect("127.0.0.1", port)
+        client.connect(host, port)
     except OSError:
         time.sleep(0.1)
         return False

@@ -94,7 +94,9 @@ def _absolute(config: Config, folder: Path) -> Config:
             "key": at(config.key),
             "out": at(config.out),
             "camera": config.camera.model_copy(update={"paths": [at(p) for p in config.camera.paths]}),
-            "output": config.output.model_copy(update={"mqtt_password_file": at(config.output.mqtt_password_file)}),
+            "output": config.output.model_copy(
+                update={key: at(getattr(config.output, key)) for key in ("mqtt_password_file", "mqtt_ca")}
+            ),
             "serve": config.serve.model_copy(update={"token_file": at(config.serve.token_file)}),
             "spool": config.spool.model_copy(update={"path": at(config.spool.path)}),
             "upload": config.upload.model_copy(

@@ -199,7 +199,7 @@ class ServeSection(Section):
 class OutputSection(Section):
     udp: str = Field(
         default="",
-        description='Where detections go as datagrams of JSON, such as "192.168.1.20:5005"; empty: nowhere. docs/outputs.md has the schema.',
+        description='Where detections go as datagrams of JSON, such as "192.168.1.20:5005"; empty: nowhere. docs/formats.md has the schema.',
     )
     mqtt: str = Field(
         default="",
@@ -207,6 +207,9 @@ class OutputSection(Section):
     )
     mqtt_user: str = Field(default="", description="User name for it.")
     mqtt_password_file: str = Field(default="", description="File of the password (chmod 600).")
+    mqtt_ca: str = Field(
+        default="", description="PEM file of who vouches for an mqtts:// broker; empty: whom the system trusts."
+    )
     every_frame: bool = Field(
         default=False, description="Send each frame; else those with a detection or a confirmed track."
     )

@@ -3,6 +3,7 @@
 import json
 import socket
 import ssl
+import sys
 import threading
 from collections import Counter
 from typing import Any, Protocol
@@ -78,25 +79,27 @@ class Udp:
 class Mqtt:
     """A broker, under TOPIC/detections; TOPIC/state says `online` or, when the connection breaks, `offline` (both retained)."""
 
-    def __init__(self, broker: Broker, *, name: str, user: str = "", password: str = "") -> None:
-        """name: of the client, which the broker wants only once. Raises InputError where paho-mqtt is absent."""
+    def __init__(
+        self, broker: Broker, *, name: str, user: str = "", password: str = "", tls: ssl.SSLContext | None = None
+    ) -> None:
+        """name: of the client, which the broker wants only once; tls: None for none. Raises InputError where paho-mqtt is absent."""
         try:
             from paho.mqtt import client as paho
         except ImportError:
             raise InputError("output.mqtt needs paho-mqtt: pip install 'irdim[mqtt]'") from None
         self.counts: Counter[str] = Counter()
         self.trouble = "not connected yet"
-        self._topic = broker.topic
+        self._topic, self._where = broker.topic, f"{broker.host}:{broker.port}"
         self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=name[:64])
         if user:
             self._client.username_pw_set(user, password or None)
-        if broker.tls:
-            self._client.tls_set_context(ssl.create_default_context())
+        if tls is not None:
+            self._client.tls_set_context(tls)
         self._client.will_set(f"{broker.topic}/state", "offline", retain=True)
         self._client.reconnect_delay_set(1, 30)
         self._client.on_connect = self._connected
         self._client.on_disconnect = self._disconnected
-        self._client.on_connect_fail = lambda *_: setattr(self, "trouble", f"{broker.host}:{broker.port} not reached")
+        self._client.on_connect_fail = self._not_connected
         self._client.connect_async(broker.host, broker.port, keepalive=15)
         self._client.loop_start()
 
@@ -119,6 +122,10 @@ class Mqtt:
         self.trouble = "" if reason == 0 else f"the broker refuses: {reason}"
         if reason == 0:
             client.publish(f"{self._topic}/state", "online", retain=True)
+
+    def _not_connected(self, *_: Any) -> None:
+        error = sys.exc_info()[1]  # paho calls this while it handles the error, which it does not pass on
+        self.trouble = f"{self._where} not reached ({error})" if error else f"{self._where} not reached"
 
     def _disconnected(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         self.trouble = f"the connection broke: {reason}"

@@ -1,5 +1,6 @@
 """What a configuration says of the output over the network."""
 
+import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,9 @@ def open_publishers(config: "Config") -> list[Publisher]:
     if output.mqtt:
         name = f"irdim-{config.device_name}-{config.camera.name}"
         password = _password(output.mqtt_password_file)
-        publishers.append(Mqtt(Broker.parse(output.mqtt), name=name, user=output.mqtt_user, password=password))
+        broker = Broker.parse(output.mqtt)
+        tls = _trust(output.mqtt_ca) if broker.tls else None
+        publishers.append(Mqtt(broker, name=name, user=output.mqtt_user, password=password, tls=tls))
     return publishers
 
 
@@ -31,6 +34,14 @@ def optics_of(config: "Config") -> Optics | None:
     if not across:
         return None
     return Optics((across, down), optics.azimuth, optics.elevation, optics.roll)
+
+
+def _trust(file: str) -> ssl.SSLContext:
+    """Whose certificates count."""
+    try:
+        return ssl.create_default_context(cafile=file or None)
+    except OSError as error:  # ssl.SSLError is one
+        raise InputError(f"output.mqtt_ca {file}: no certificate can be read from it ({error})") from None
 
 
 def _password(file: str) -> str:
