@@ -1,4 +1,4 @@
-# make check | test | test-all | test-edge | test-arm64 | test-gpu | demo [SOURCE=path]; each sets up its own virtual environment in .venv
+# make check | test | test-all | test-edge | test-install | test-arm64 | test-gpu | demo [SOURCE=path]; each sets up its own virtual environment in .venv
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -8,7 +8,7 @@ GPU_PYTHON ?= $(BIN)/python
 PINS := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.version_info >= (3, 11) else "")')
 TORCH := torch==2.13.0
 
-.PHONY: setup check test test-all test-edge test-arm64 test-gpu demo clean
+.PHONY: setup check test test-all test-edge test-install test-arm64 test-gpu demo clean
 
 setup: $(VENV)/.ready
 
@@ -30,10 +30,13 @@ test: setup
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS)
 
 test-all: setup
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) -m ''
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadgroup -m ''
 
 test-edge: setup
 	$(BIN)/python tools/edge_alone.py
+
+test-install: setup
+	$(BIN)/python tools/fresh_install.py
 
 test-arm64: setup
 	$(BIN)/python tools/test_arm64.py
@@ -47,4 +50,4 @@ demo: setup
 	$(BIN)/python tools/demo.py $(if $(SOURCE),--source '$(SOURCE)')
 
 clean:
-	rm -rf $(VENV) demo .edge .arm64 .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) demo .edge .install .arm64 .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -86,7 +86,7 @@ def make_environment(python: Path, wheel: Path, path: Path) -> Path:
         run(python, "-m", "venv", path)
     asked = subprocess.run([python, "-c", "import sys; print(sys.version_info >= (3, 11))"], capture_output=True)
     pins = ROOT / "constraints.txt" if b"True" in asked.stdout else Path(os.devnull)
-    install(path / "bin" / "python", wheel, pins)
+    install_edge(path / "bin" / "python", wheel, pins)
     return path
 
 
@@ -122,8 +122,16 @@ def generate(folder: Path) -> Path:
     return recordings
 
 
-def install(python: Path, wheel: Path, pins: Path, prefix: Sequence[str | Path] = (), **more: object) -> None:
-    """irdim[edge] from the wheel into python's environment, and nothing of training. pins: constraints of versions; prefix: what runs a command
+def install_edge(python: Path, wheel: Path, pins: Path, prefix: Sequence[str | Path] = (), **more: object) -> None:
+    """irdim[edge] into python's environment, and nothing of training. As install."""
+    install(python, wheel, pins, "edge", prefix, **more)
+    run(*prefix, python, "-c", NO_TORCH, **more)
+
+
+def install(
+    python: Path, built: Path, pins: Path, extras: str, prefix: Sequence[str | Path] = (), **more: object
+) -> None:
+    """irdim with these extras from a wheel or sdist into python's environment. pins: constraints of versions; prefix: what runs a command
     where paths are meant so; more: options of subprocess.run."""
     run(*prefix, python, "-m", "pip", "uninstall", "-q", "-y", "irdim", stderr=subprocess.DEVNULL, **more)
     run(
@@ -136,11 +144,10 @@ def install(python: Path, wheel: Path, pins: Path, prefix: Sequence[str | Path] 
         "--no-compile",
         "-c",
         pins,
-        f"{wheel}[edge]",
+        f"{built}[{extras}]",
         stderr=subprocess.PIPE,
         **more,
     )
-    run(*prefix, python, "-c", NO_TORCH, **more)
 
 
 def replay(command: Sequence[str | Path], recordings: Path, out: Path, precision: str) -> Lines:

@@ -1,3 +1,3 @@
 """irdim: what workstation and edge share. See README.md for the loop and docs/formats.md for the file formats."""
 
-__version__ = "0.0.1"
+__version__ = "0.1.0"

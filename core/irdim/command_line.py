@@ -1,11 +1,11 @@
 """How every irdim command ends: 0, or one clear line on stderr and 2 (bad input), or 130 (Ctrl-C)."""
 
 import importlib
-import importlib.metadata
 import sys
 from collections.abc import Callable
 from typing import Any
 
+import irdim
 from irdim.errors import InputError
 from irdim.memory import keep_freed_memory
 
@@ -13,7 +13,7 @@ from irdim.memory import keep_freed_memory
 def start(module: str) -> None:
     """Import a command line and run its `app`; its imports take a second, in which Ctrl-C ends as it does later."""
     if sys.argv[1:] == ["--version"]:
-        print(f"irdim {importlib.metadata.version('irdim')}")
+        print(f"irdim {irdim.__version__}")
         return
     try:
         app = importlib.import_module(module).app
