@@ -88,7 +88,7 @@ class InputStep:
     def prime(self, frames: list[Frame]) -> None:
         """See Input."""
         for frame in frames:
-            self._history.push(frame)
+            self._history.add(frame)
 
     def reset(self, reason: str = "history") -> None:
         """See Input."""

@@ -2,6 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -20,13 +21,24 @@ class Stack:
     shifts: np.ndarray
 
 
+class _Held:
+    """A frame in the ring, and its texture once somebody wants it: not every frame comes into a stack."""
+
+    def __init__(self, frame: Frame) -> None:
+        self.frame = frame
+
+    @cached_property
+    def texture(self) -> Texture:
+        return texture(self.frame.pixels)
+
+
 class History:
     """Keeps 3 * frame_step + 1 frames and gives the stack of the newest, or the reason why there is none."""
 
     def __init__(self, spec: InputSpec, interval: float | None = None) -> None:
         """interval: nominal seconds between frames; None where it is not known (gaps are then not looked for)."""
         self.spec, self.interval = spec, interval
-        self._ring: deque[tuple[Frame, Texture | None]] = deque(maxlen=spec.history)
+        self._ring: deque[_Held] = deque(maxlen=spec.history)
         self._void = "history"
         self.breaks = 0  # how often what came before was forgotten
 
@@ -38,45 +50,41 @@ class History:
 
     def push(self, frame: Frame) -> Stack | str:
         """Add the newest frame. Returns its Stack, or why there is none yet: 'history', 'gap' or 'size'."""
-        shifts = self.follow(frame)
-        if isinstance(shifts, str):
-            return shifts
-        return Stack(tuple(f.pixels for f, _ in self._picked()), shifts)
+        return self.add(frame) or Stack(tuple(held.frame.pixels for held in self._picked()), self.shifts())
 
-    def follow(self, frame: Frame) -> np.ndarray | str:
-        """As `push`, for one who keeps the pixels elsewhere: returns the stack's shifts alone."""
+    def add(self, frame: Frame) -> str:
+        """As `push`, for a frame whose stack nobody wants: nothing is registered. Returns why there is none, or nothing."""
         reason = self._breaks(frame)
         if reason:
             self.reset(reason)
-        self._ring.append((frame, texture(frame.pixels) if self.spec.register else None))
+        self._ring.append(_Held(frame))
         if len(self._ring) < self.spec.history:
             return self._void
         self._void = "history"
-        return self._shifts([t for _, t in self._picked()])
+        return ""
 
-    def _picked(self) -> list[tuple[Frame, Texture | None]]:
+    def shifts(self) -> np.ndarray:
+        """Of the newest stack, which must be there: see Stack."""
+        shifts = np.zeros((STACK - 1, 2), np.float32)
+        if self.spec.register:
+            newest, *older = (held.texture for held in self._picked())
+            for k, one in enumerate(older):
+                shifts[k] = estimate_shift(one, newest)
+        return shifts
+
+    def _picked(self) -> list[_Held]:
         return [self._ring[-1 - k * self.spec.frame_step] for k in range(STACK)]
 
     def _breaks(self, frame: Frame) -> str:
         if not self._ring:
             return ""
-        last = self._ring[-1][0]
+        last = self._ring[-1].frame
         if frame.pixels.shape != last.pixels.shape or frame.pixels.dtype != last.pixels.dtype:
             return "size"
         waited = frame.time - last.time
         if self.interval and not 0 < waited <= GAP * self.interval:
             return "gap"
         return ""
-
-    @staticmethod
-    def _shifts(textures: list[Texture | None]) -> np.ndarray:
-        shifts = np.zeros((STACK - 1, 2), np.float32)
-        newest = textures[0]
-        if newest is not None:
-            for k, older in enumerate(textures[1:]):
-                if older is not None:
-                    shifts[k] = estimate_shift(older, newest)
-        return shifts
 
 
 def with_full_history(times: np.ndarray, spec: InputSpec, interval: float | None) -> np.ndarray:

@@ -22,8 +22,13 @@ def input_statistics(frames: list[Frame], spec: InputSpec) -> dict[str, float]:
     frames: oldest first, reaching back over the input's history. Empty where they do not.
     """
     history = History(InputSpec("sequence", 1, spec.register))
-    stacks = [history.push(frame) for frame in reversed(frames[:: -spec.frame_step][:STACK])]
-    if not stacks or isinstance(stack := stacks[-1], str):
+    picked = frames[:: -spec.frame_step][:STACK]
+    if len(picked) < STACK:
+        return {}
+    for frame in reversed(picked[1:]):
+        history.add(frame)
+    stack = history.push(picked[0])
+    if isinstance(stack, str):  # one of another size
         return {}
     found = {LEVEL: float(np.median(stack.frames[0]))}
     for name, kind in ((SIGMA_DIFFERENCE, "difference"), (SIGMA_FRAME, "sequence")):

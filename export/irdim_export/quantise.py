@@ -46,10 +46,21 @@ def quantise(source: Path, out: Path, calibration: CalibrationSet, method: str =
     if method in READ_HERE:
         for name, clip in READ_HERE[method](source, calibration.inputs).items():
             overrides[name] = [{"rmin": np.float32(-clip), "rmax": np.float32(clip)}]
-    logging.getLogger().setLevel(logging.ERROR)
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints, and stdout may be JSON
+    with contextlib.redirect_stdout(io.StringIO()), _warnings_of_root_off():  # it prints, and stdout may be JSON
         _quantise(source, out, calibration, method, overrides)
     check_form(out)
+
+
+@contextlib.contextmanager
+def _warnings_of_root_off() -> Iterator[None]:
+    """The quantiser warns through the root logger of what has been done on purpose."""
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(before)
 
 
 def _quantise(

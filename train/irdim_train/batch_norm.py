@@ -47,9 +47,9 @@ def whole_inputs(card: ModelCard, data: Dataset, count: int, seed: int = 0) -> l
         newest = int(rng.integers(card.input.history - 1, sequence.length))
         frames = data.frames(sequence)
         history = History(card.input)
-        stack: Stack | str = ""
-        for index in range(newest - card.input.history + 1, newest + 1):
-            stack = history.push(Frame(index, float(index), frames[index]))
+        for index in range(newest - card.input.history + 1, newest):
+            history.add(Frame(index, float(index), frames[index]))
+        stack = history.push(Frame(newest, float(newest), frames[newest]))
         assert isinstance(stack, Stack)
         images.append(pad_to_stride(network_input(stack.frames, card.input, stack.shifts), card.stride))
     return images

@@ -244,8 +244,9 @@ def _cuts(
         begin = max(reached, at.frame - spec.history + 1)
         if begin > reached:
             history.reset()
-        for index in range(begin, at.frame + 1):
-            stack = history.push(Frame(index, float(times[index]), _frame(data, sequence, index)))
+        for index in range(begin, at.frame):
+            history.add(Frame(index, float(times[index]), _frame(data, sequence, index)))
+        stack = history.push(Frame(at.frame, float(times[at.frame]), _frame(data, sequence, at.frame)))
         reached = at.frame + 1
         assert isinstance(stack, Stack), f"{sequence.name}, frame {at.frame}: {stack}"
         whole = [(0, 0)] + [(whole_pixels(dy), whole_pixels(dx)) for dy, dx in stack.shifts]

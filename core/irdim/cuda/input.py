@@ -29,11 +29,12 @@ class GpuInputStep:
 
     def push(self, frame: Frame) -> Prepared | str:
         """See InputStep.push. The image is a GpuImage."""
-        shifts = self._history.follow(frame)
+        void = self._history.add(frame)
         with self._gpu.current():
             ring, step = self._upload(frame)
-            if isinstance(shifts, str):
-                return shifts
+            if void:
+                return void
+            shifts = self._history.shifts()
             image: GpuImage = step.run(ring, shifts)
         return Prepared(image, ring.shape, motion(shifts, self.card.input))
 
@@ -45,7 +46,7 @@ class GpuInputStep:
     def prime(self, frames: list[Frame]) -> None:
         """See InputStep.prime."""
         for frame in frames:
-            self._history.follow(frame)
+            self._history.add(frame)
             with self._gpu.current():
                 self._upload(frame)
 
