@@ -106,6 +106,25 @@ def test_rows_are_apart_by_iteration_device_and_bundle(data, tmp_path):
     ]
 
 
+def test_a_suspect_that_two_devices_logged_is_asked_once_and_counts_for_both(data, tmp_path):
+    depot = tmp_path / "depot"
+    for device in ("mast-3", "mast-4"):
+        field_log(depot, 1, context={"device": device})
+        sampled_frame(depot, 2, [(24.0, 24.0, 0.9)] if device == "mast-3" else [], context={"device": device})
+    field_log(depot, 1, minute=30)  # mast-3 again, in a log of its own
+    ingest(data, str(depot))
+    missed, sample = sorted(data.queue_items(), key=lambda item: item.kind)
+    data.decide(missed.id, "accept", who="anna", why="seen")
+    sampled = next(s for s in data.sequences() if s.id == sample.sequence_id)
+    data.add_box(sampled, sample.frame, Box(25, 24, 3, 3), who="anna", why="seen")
+    data.decide(sample.id, "accept", who="anna", why="complete")
+    rows = state_of_loop(data).rows
+    assert [r.device for r in rows] == ["mast-3", "mast-4"]
+    assert [r.suspects["missed"].arrived for r in rows] == [2, 1]
+    assert [(r.suspects["missed"].confirmed, r.suspects["missed"].open) for r in rows] == [(1, 0), (1, 0)]
+    assert [[one.missed for one in r.sampled] for r in rows] == [[0], [1]]
+
+
 def test_frames_that_were_drawn_and_not_kept_are_told(data, tmp_path):
     suspects = {"sample": {"logged": 10, "over_budget": 3, "evicted": 1, "merged": 0}}
     tally_file(tmp_path / "depot", suspects=suspects)

@@ -17,7 +17,7 @@ from irdim.fieldlog import MOST_FILE, SUFFIX, TALLY, FieldLog, TallyLog, digest_
 from irdim.files import atomic_file
 from irdim.remote import describe_failure, hide_password, open_remote
 from irdim_train.ingesting.fetching import download, patiently
-from irdim_train.ingesting.suspects import add_suspect
+from irdim_train.ingesting.suspects import add_suspect, question_of
 
 QUARANTINE, INCOMING, LOCK = "quarantine", ".incoming", "ingest.lock"
 MOST_QUARANTINE = 1 << 30  # bytes of files that are kept there; beyond, the reasons alone
@@ -163,7 +163,8 @@ class _Taker:
                 new = isinstance(log, FieldLog) and add_suspect(data, name, digest, log, provenance)
                 tally = _tally_json(log) if isinstance(log, TallyLog) else None
                 signed = {"manifest": log.manifest, "device_key": log.device_key}
-                data.record_log(digest, name, provenance, kind=log.kind, tally=tally, **signed)
+                asks = question_of(log) if isinstance(log, FieldLog) else {}
+                data.record_log(digest, name, {**provenance, **asks}, kind=log.kind, tally=tally, **signed)
         for left in (name, f"{name}.reason.txt"):  # a better copy has come, or its device is known now
             (data.path / QUARANTINE / left).unlink(missing_ok=True)
         if first is not None:

@@ -32,10 +32,10 @@ def add_suspect(data: Dataset, name: str, digest: str, log: FieldLog, provenance
         data.add_sequence(f"log-{digest}-whole", *_unseen(log.whole_frame[None], [times[log.index]]), **given)
     _, height, width = log.frames.shape
     x, y, w, h = log.place
+    question = question_of(log)
     label = {MISSED: TARGET, LOW_CONFIDENCE: TARGET, SAMPLE: IGNORE}.get(log.kind, INTERFERENCE)
-    sampled = {"sample_probability": d["sample_probability"], "detections": _reported(d)} if log.kind == SAMPLE else {}
     return data.enqueue(
-        key=f"{log.kind}:{d['frames']['sha256'][:16]}:{log.index}:{x:.0f},{y:.0f}",
+        key=question.pop("item"),
         kind=log.kind,
         sequence_id=sequence.id,
         frame=log.index,
@@ -43,8 +43,18 @@ def add_suspect(data: Dataset, name: str, digest: str, log: FieldLog, provenance
         score=log.score,
         reason=d["verdict"]["reason"],
         box_id=in_question,
-        provenance={**provenance, **sampled},
+        provenance={**provenance, **question},
     )
+
+
+def question_of(log: FieldLog) -> dict[str, Any]:
+    """item: key of the queue item that the suspect asks for, the same whichever device logged it; of a sample also its probability and what the
+    device reported on it."""
+    d, (x, y, _, _) = log.description, log.place
+    item = {"item": f"{log.kind}:{d['frames']['sha256'][:16]}:{log.index}:{x:.0f},{y:.0f}"}
+    if log.kind != SAMPLE:
+        return item
+    return {**item, "sample_probability": d["sample_probability"], "detections": _reported(d)}
 
 
 def _home(data: Dataset, d: dict[str, Any], provenance: dict[str, Any]) -> tuple[str, str]:

@@ -131,10 +131,10 @@ def state_of_loop(data: Dataset) -> Loop:
             row = of_log[log.name]
             _suspects(row, str(log.kind)).arrived += 1
             row.spec = row.spec or _spec(log)
-    for item in data.queue_items():
-        if (row_of_item := of_log.get(item.provenance.get("log", ""))) is not None:
-            _judge(row_of_item, item)
-    _sample(data, of_log)
+    questions = _questions(data, logs, of_log)
+    for row, _, item in questions:
+        _judge(row, item)
+    _sample(data, questions)
     _compare_inputs(data, rows.values())
     off = [log for log in logs if "clock_off" in log.provenance]
     clocks = [
@@ -180,6 +180,22 @@ def _count(row: Row, tally: dict[str, Any]) -> None:
             there["counts"] = [a + b for a, b in zip(there["counts"], histogram["counts"], strict=True)]
 
 
+def _questions(
+    data: Dataset, logs: list[LogRecord], of_log: dict[str, Row]
+) -> list[tuple[Row, dict[str, Any], QueueItem]]:
+    """What was asked for each row: the log's provenance and the queue item, which stands for the same suspect of every device that logged it; once a row."""
+    items = data.queue_items()
+    by_key = {item.key: item for item in items}
+    by_log = {item.provenance.get("log"): item for item in items}
+    found: dict[tuple[int, int], tuple[Row, dict[str, Any], QueueItem]] = {}
+    for log in logs:
+        item = by_key.get(log.provenance.get("item", "")) or by_log.get(log.name)  # older data sets name the log alone
+        if item is not None and log.name in of_log:
+            row = of_log[log.name]
+            found.setdefault((id(row), item.id), (row, {**item.provenance, **log.provenance}, item))
+    return list(found.values())
+
+
 def _judge(row: Row, item: QueueItem) -> None:
     of_kind = _suspects(row, item.kind)
     if item.decision is None:
@@ -193,12 +209,11 @@ def _judge(row: Row, item: QueueItem) -> None:
         of_kind.denied += 1
 
 
-def _sample(data: Dataset, of_log: dict[str, Row]) -> None:
+def _sample(data: Dataset, questions: list[tuple[Row, dict[str, Any], QueueItem]]) -> None:
     """What the device reported on each sampled frame, against what people say is on it."""
     names = {s.id: s for s in data.sequences()}
-    for item in data.queue_items("decided"):
-        p = item.provenance
-        if item.kind != SAMPLE or item.decision not in COMPLETE or p.get("log") not in of_log:
+    for row, p, item in questions:
+        if item.kind != SAMPLE or item.decision not in COMPLETE:
             continue
         sequence = names[item.sequence_id]
         found = [Detection(*(d[k] for k in ("x", "y", "w", "h", "score", "label"))) for d in p["detections"]]
@@ -207,7 +222,7 @@ def _sample(data: Dataset, of_log: dict[str, Row]) -> None:
         score = metric.at(0.0)
         missed = score.targets - score.true_positives
         one = Sampled(1 / p["sample_probability"], score.targets, missed, score.false_positives)
-        of_log[p["log"]].sampled.append(one)
+        row.sampled.append(one)
 
 
 def _compare_inputs(data: Dataset, rows: Iterable[Row]) -> None:
