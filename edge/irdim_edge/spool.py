@@ -24,8 +24,8 @@ from irdim_edge.spool_index import Entry, Index
 
 EVICTED, DAMAGED, UPLOADING, WRITING = "evicted.jsonl", "damaged", "upload.lock", "writer.lock"
 NOT_TAKEN = "not taken"
-MOST_RECORD = 8 << 20  # bytes of evicted.jsonl before it becomes evicted.1.jsonl
 MOST_DAMAGED = 0.05  # share of the spool's bytes that damaged files may take besides
+MOST_RECORD = 0.025  # as much evicted.jsonl before it becomes evicted.1.jsonl, of which there is one
 DAY = 86400.0
 FORGET_EVERY = 3600.0  # seconds between two clearings of the index
 CLOCK_SET = datetime(
@@ -215,7 +215,7 @@ class Spool:
 
     def _record(self, leaving: list[Entry], why: str) -> None:
         path = self.folder / EVICTED
-        if path.is_file() and path.stat().st_size > MOST_RECORD:
+        if path.is_file() and path.stat().st_size > MOST_RECORD * self.bounds.bytes:
             path.replace(path.with_name("evicted.1.jsonl"))
         lines = JsonLines(path)
         try:

@@ -55,6 +55,16 @@ def test_the_least_valuable_are_evicted_and_recorded(tmp_path, bound):
     assert box.evicted == {"missed": 2}
 
 
+def test_the_record_of_evictions_stays_small_beside_the_spool(tmp_path):
+    box = spool(tmp_path, size=3 * SIZE + SIZE // 2)
+    for seed in range(40):
+        add(box, suspect(seed, seed / 100))
+    records = [p.stat().st_size for p in tmp_path.glob("evicted*.jsonl")]
+    assert len(records) == 2
+    assert sum(records) < 0.05 * box.bounds.bytes + 500  # a line each
+    assert evictions(tmp_path)[-1]["score"] == 0.36
+
+
 def test_of_equals_the_oldest_goes(tmp_path):
     box = spool(tmp_path, files=2)
     first, *_ = (add(box, suspect(seed)) for seed in (1, 2, 3))
