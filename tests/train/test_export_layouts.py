@@ -168,6 +168,23 @@ def test_one_split_alone_and_a_second_export_replaces_the_first(tmp_path: Path) 
     assert "irdim-train import" in shown.stdout
 
 
+def test_an_export_in_another_layout_or_of_another_data_set_is_kept(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write(tmp_path / name, example())
+    with Dataset.open(tmp_path / "one") as one, Dataset.open(tmp_path / "two") as two:
+        export_data(one, tmp_path / "out", "coco")
+        before = (tmp_path / "out" / "export.json").read_bytes()
+        for data, layout, part in ((one, "yolo", "with layout coco"), (two, "coco", "with data .*one")):
+            with pytest.raises(InputError, match=f"{part}; choose another --out, or replace it with --fresh"):
+                export_data(data, tmp_path / "out", layout)
+        assert (tmp_path / "out" / "export.json").read_bytes() == before
+        export_data(two, tmp_path / "out", "yolo", fresh=True)
+        assert (tmp_path / "out" / "data.yaml").is_file()
+        (tmp_path / "out" / "export.json").write_text("{}")
+        with pytest.raises(InputError, match="choose another --out"):
+            export_data(two, tmp_path / "out", "yolo", fresh=True)
+
+
 def test_bad_input_is_named_and_nothing_is_left(tmp_path: Path) -> None:
     with Dataset.create(tmp_path / "empty") as data, pytest.raises(InputError, match="no sequence to export"):
         export_data(data, tmp_path / "out", "coco")

@@ -176,6 +176,22 @@ def test_wrong_yolo_is_named(tmp_path: Path, text: str, names: str, part: str) -
     fails(yolo(tmp_path / "set", text, names), part)
 
 
+@pytest.mark.parametrize(
+    ("yaml", "part"),
+    [
+        (b"path: .\nnames: [drone]\n", "data.yaml: must hold `names:` and one of"),
+        (b"train: images/train\nname: [drone]\n", "data.yaml: must hold"),
+        (b" train: images/train\nnc: 3\n", "data.yaml: not a readable YAML"),
+        (b"\x00\xff garbage", "data.yaml: "),
+        (b"", "data.yaml: "),
+    ],
+)
+def test_a_broken_data_yaml_is_blamed_and_not_the_classes(tmp_path: Path, yaml: bytes, part: str) -> None:
+    root = yolo(tmp_path / "set")
+    (root / "data.yaml").write_bytes(yaml)
+    fails(root, part)
+
+
 def test_yolo_paths_stay_in_the_folder_and_texts_have_images(tmp_path: Path) -> None:
     root = yolo(tmp_path / "set")
     yaml = (root / "data.yaml").read_text()

@@ -13,9 +13,12 @@ from irdim_train.commands.progress import progress_bar
 
 def command(
     data: Annotated[Path, typer.Argument(help="Data set (folder).")],
-    out: Annotated[Path, typer.Option(help="Folder to write; one that an export wrote is replaced.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder to write. An earlier export of the same data set and layout is replaced.")
+    ],
     layout: Annotated[str, typer.Option("--format", help="coco (COCO-video), yolo, voc or cvat.")] = "coco",
     split: Annotated[str | None, typer.Option(help="Only train, val or test.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Replace an export that is there, whatever it is of.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Write frames (lossless PNG) and labels in the layout of another tool; irdim-train import reads them back as they were.
@@ -34,6 +37,7 @@ def command(
             out,
             layout,
             split=split,
+            fresh=fresh,
             progress=lambda name: bar.update(task, advance=1, description=f"export {name}"),
         )
     if as_json:

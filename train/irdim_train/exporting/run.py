@@ -1,5 +1,6 @@
 """A data set written for other tools, whole or not at all."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -26,9 +27,11 @@ def export_data(
     layout: str,
     *,
     split: str | None = None,
+    fresh: bool = False,
     progress: Callable[[str], None] = lambda name: None,
 ) -> dict[str, Any]:
-    """Write frames and live boxes of the data set, or of one split, to the folder `out`; one that an export wrote is replaced.
+    """Write frames and live boxes of the data set, or of one split, to the folder `out`. One that an export of this data set in this layout wrote
+    is replaced; one of another only where `fresh` is set.
 
     layout: one of FORMATS. Returns what export.json says: by split the sequences, frames and boxes. `progress` is called with the
     sequence's name for every frame. Raises InputError where there is nothing to export.
@@ -45,6 +48,8 @@ def export_data(
             raise InputError(f"{sequence.name!r}: a name that other tools cannot read; import it under another one")
     if Path(out).resolve().is_relative_to(data.path.resolve()):
         raise InputError(f"{out}: lies in the data set; choose another --out")
+    if not fresh:
+        _check_replaced(out, {"layout": layout, "data": str(data.path.absolute())})
     writer = _WRITERS[layout]
     with staged_folder(out, _DESCRIPTION, _MADE_AS) as folder:
         labelled = [Labelled(sequence, data.boxes(sequence)) for sequence in sequences]
@@ -62,6 +67,19 @@ def export_data(
         }
         write_json(folder / _DESCRIPTION, made)
     return made
+
+
+def _check_replaced(out: Path, wanted: dict[str, str]) -> None:
+    """Raises InputError where an export in another layout, or of another data set, is there."""
+    try:
+        there = json.loads((out / _DESCRIPTION).read_text())
+        other = [f"{key} {there[key]}" for key in wanted if there["format"] == _MADE_AS and there[key] != wanted[key]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # not written by an export: staged_folder has the word
+    if other:
+        raise InputError(
+            f"{out}: is there and was exported with {', '.join(other)}; choose another --out, or replace it with --fresh"
+        )
 
 
 def _counts(labelled: list[Labelled]) -> dict[str, int]:

@@ -14,6 +14,7 @@ from irdim_train.importing.labels import Label
 from irdim_train.importing.readers import inside, numbers, read_lines, read_yaml
 
 YOLO = "yolo"
+_YAML_FILES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 _CLASS_FILES = ("classes.txt", "obj.names", "labels/classes.txt", "train/labels/classes.txt")
 
 
@@ -94,6 +95,11 @@ def _plain(folder: Path) -> tuple[dict[int, str], list[tuple[str | None, Path]]]
     if images is None:
         raise InputError(f"{folder}: neither a data.yaml nor images/ beside labels/ here")
     file = next((folder / name for name in _CLASS_FILES if (folder / name).is_file()), None)
+    if file is None and (yaml := next((folder / name for name in _YAML_FILES if (folder / name).is_file()), None)):
+        read_yaml(yaml)  # says what is wrong where it is no YAML at all
+        raise InputError(
+            f"{yaml}: must hold `names:` and one of `train:`, `val:`, `test:` at the line's beginning; correct it, or take it out"
+        )
     names = dict(enumerate(line.strip() for line in read_lines(file) if line.strip())) if file else {}
     splits = [
         (SPLIT_NAMES[p.name.lower()], p)

@@ -177,7 +177,8 @@ def choose_sequences(data: Dataset, patterns: ListOf[str], split: str | None = N
     there = data.sequences(split)
     for pattern in patterns:
         if not any(fnmatchcase(s.name, pattern) for s in there):
-            raise InputError(f"{data.path}: no sequence '{pattern}'; name one, or a pattern such as 'log-*'")
+            names = ", ".join(s.name for s in there[:3]) + (", ..." if len(there) > 3 else "")
+            raise InputError(f"{data.path}: no sequence '{pattern}'; there are {names or 'none'}")
     chosen = [s for s in there if not patterns or any(fnmatchcase(s.name, p) for p in patterns)]
     if not chosen:
         raise InputError(f"{data.path}: no sequences to mine; import some with irdim-train import")
