@@ -110,7 +110,7 @@ def demo(
     config = _edge_config(_camera(loop, data, generated=source is None), bundle)
     summary = json.loads(loop.call("irdim-edge", "run", config, "--json"))
     loop.note(
-        f"{summary['frames']} frames, {summary['detections']} detections, {sum(summary['suspects'].values())} suspects"
+        f"{summary['frames']} frames, {summary['detections']} detections, suspects: {sum(summary['suspects'].values())}"
     )
     loop.call("irdim-edge", "upload", config)
     depot = DEMO / "depot"
@@ -118,9 +118,9 @@ def demo(
     loop.note(f"{len(list(depot.glob('*.irlog')))} field logs in {_shown(depot)}")
     loop.call("irdim-train", "ingest", f"file://{depot}", "--data", data)
     with Dataset.open(data) as opened:
-        loop.note(f"{len(opened.queue_items('open'))} new sequences, each with a question")
+        loop.note(f"new sequences, each with a question: {len(opened.queue_items('open'))}")
     items = json.loads(loop.call("irdim-train", "review", data, "--json", "--picture", DEMO / "items"))
-    loop.note(f"{len(items)} questions wait for a decision: irdim-train review {_shown(data)}")
+    loop.note(f"questions that wait for a decision: {len(items)}; irdim-train review {_shown(data)}")
 
     write_demo_report(DEMO, loop.stages, split)
     table = Table("stage", "seconds", "figures", title="the loop, once")

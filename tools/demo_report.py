@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from irdim.bundle import Bundle
 from irdim.dataset import Dataset, Sequence
 from irdim.detector import Detector, InputStep, Prepared
+from irdim.fieldlog import TALLY, kind_in
 from irdim.report import Figure, Section, Table, picture, plot, show_frame, side_by_side, write_report
 from irdim.sources import Frame
 
@@ -117,11 +119,12 @@ def _parity(bundle: Bundle) -> Table:
 
 
 def _suspect_words(demo: Path) -> list[str]:
-    logs = sorted((demo / "depot").glob("*.irlog"))
-    if not logs:
+    kinds = Counter(kind_in(path.name) == TALLY for path in (demo / "depot").glob("*.irlog"))
+    if not kinds[False]:
         return ["The detector gave no reason for suspicion on these frames: no track with a gap, no single report."]
     return [
-        f"{len(logs)} field logs came back, each with its lossless frames. Each is now a question: irdim-train review {os.path.relpath(demo / 'data')}",
+        f"Suspects that came back, each with its lossless frames: {kinds[False]}, each now a question (irdim-train review {os.path.relpath(demo / 'data')}). "
+        f"Tallies, which say what was looked at: {kinds[True]}.",
     ]
 
 
