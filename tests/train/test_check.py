@@ -283,9 +283,12 @@ def test_the_command_answers_people_and_scripts(tmp_path, small_data):
     done = subprocess.run([*command, str(tmp_path / "bad")], capture_output=True, text=True)
     assert done.returncode == 1
     assert "harmful:" in done.stdout
-    done = subprocess.run([*command, str(tmp_path / "nothing")], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: ")
+    (tmp_path / "bad.npy").write_text("no array")
+    for nothing in ("nothing", "bad.npy"):
+        done = subprocess.run([*command, str(tmp_path / nothing)], capture_output=True, text=True)
+        assert done.returncode == 2
+        assert done.stderr.startswith("error: ")
+        assert done.stdout == ""
 
 
 def test_a_page_of_findings_has_their_pictures(tmp_path):

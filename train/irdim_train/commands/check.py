@@ -24,7 +24,7 @@ def command(
 ) -> None:
     """Find what is wrong with frames, labels and splits, and what the targets are like.
 
-    Exit code 1 where something would harm training, 0 otherwise.
+    Exit code 1 where something would harm training, 2 where nothing can be checked, 0 otherwise.
 
     Example: irdim-train check data --html check.html
     """
@@ -46,7 +46,10 @@ def command(
         with Dataset.open(data) as dataset:
             checked = look(subjects_of_data(dataset))
     else:
-        checked = look(subjects_of_recordings([data], layout, Options(centres_from=centres_from)))
+        subjects = subjects_of_recordings([data], layout, Options(centres_from=centres_from))
+        if data.is_file() and all(s.trouble for s in subjects):
+            raise InputError(subjects[0].trouble)  # the one file that was asked about: nothing can be checked
+        checked = look(subjects)
     if html is not None:
         write_page(html, checked, str(data))
     if as_json:
