@@ -12,6 +12,7 @@ They are fused by their mean, each cut at CAP, and the best of SCALES counts. In
 that a target leaves in the median has no top-hat. What stands still has no temporal response, and is found where the other two are clear.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -29,6 +30,7 @@ SPACING = 6  # frames between them: at 0.3 px a frame a target of 3 px has left 
 APART = 3  # px; of two candidates nearer than this the stronger stays
 BORDER = 3  # px; what is cut by the border, or comes in over it, looks like a target there
 MOST = 200  # candidates a frame, the strongest
+DETECTORS = ("top-hat", "local contrast", "temporal median")
 SIGNS = {"hot": (1,), "cold": (-1,), "both": (1, -1)}
 
 
@@ -57,9 +59,14 @@ def score_of(sigmas: float) -> float:
 
 
 def candidates(
-    frame: np.ndarray, median: np.ndarray | None, noise: float, threshold: float, polarity: str = "both"
+    frame: np.ndarray,
+    median: np.ndarray | None,
+    noise: float,
+    threshold: float,
+    polarity: str = "both",
+    detectors: Sequence[str] = DETECTORS,
 ) -> list[Candidate]:
-    """Places that stand out of a frame by at least `threshold` sigma, strongest first.
+    """Places that stand out of a frame by at least `threshold` sigma, strongest first. detectors: those that decide, of DETECTORS.
 
     frame: (H, W), any real dtype, counts; median: what `temporal_median` gives, or None where there is none: the other two then decide alone; noise: of
     the frame, counts, as `temporal_noise` gives it; polarity: one of SIGNS.
@@ -68,7 +75,7 @@ def candidates(
     responses = [_Responses.of(image, median, noise, scale) for scale in SCALES]
     found: list[Candidate] = []
     for sign in SIGNS[polarity]:
-        fused = [r.fused(sign) for r in responses]
+        fused = [r.fused(sign, detectors) for r in responses]
         best = np.maximum.reduce(fused)
         for row, column in _peaks(best, threshold):
             answering = int(np.argmax([f[row, column] for f in fused]))
@@ -130,10 +137,11 @@ class _Responses:
         contrast = {1: (smooth - highest) / spread, -1: (lowest - smooth) / spread}
         return cls(hats, contrast, None if median is None else _temporal(image, median, scale, reach, floor))
 
-    def fused(self, sign: int) -> np.ndarray:
-        answers = [self.hat[sign], self.contrast[sign]]
+    def fused(self, sign: int, detectors: Sequence[str]) -> np.ndarray:
+        given = {"top-hat": self.hat[sign], "local contrast": self.contrast[sign]}
         if self.temporal is not None:
-            answers.append(sign * self.temporal)
+            given["temporal median"] = sign * self.temporal
+        answers = [answer for name, answer in given.items() if name in detectors]
         return sum(_capped(a) for a in answers) / np.float32(len(answers))
 
     def at(self, row: int, column: int, sign: int) -> tuple[float, float, float]:
