@@ -2,9 +2,7 @@
 
 import json
 import logging
-import os
 import signal
-import sys
 import threading
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,7 +22,7 @@ from irdim_edge.keys import keygen
 from irdim_edge.record_command import record
 from irdim_edge.spool import Spool
 from irdim_edge.status import read_status
-from irdim_edge.terminal import status_line, stop_on_signals
+from irdim_edge.terminal import begin_anew, status_line, stop_on_signals
 from irdim_edge.upload import Uploader
 
 app = typer.Typer(
@@ -97,17 +95,15 @@ def run(config: ConfigFile, as_json: AsJson = False) -> None:
 
     Example: irdim-edge run edge.toml
     """
-    settings = load_config(config)
     stopping, reloading = stop_on_signals(), threading.Event()
     signal.signal(signal.SIGHUP, lambda *_: reloading.set())
+    settings = load_config(config)  # after that, so that no change is overlooked
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("irdim_edge").setLevel(logging.INFO)
     with status_line("starting", quiet=as_json) as change:
         summary = daemon.run(settings, stopping, lambda s: change(lambda: s.line), reloading, lambda: _checked(config))
-    if summary.state == daemon.RELOADING and not stopping.signalled:
-        os.execv(
-            sys.executable, [sys.executable, "-m", "irdim_edge", *sys.argv[1:]]
-        )  # the same process, as systemd wants it
+    if summary.state == daemon.RELOADING:
+        begin_anew(stopping)
     if as_json:
         print(json.dumps(summary.to_json()))
         return

@@ -1,13 +1,16 @@
 """A command that runs long, on the terminal: a line of what it does, and signals that end it cleanly."""
 
 import contextlib
+import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
 
+STOPS = (signal.SIGINT, signal.SIGTERM)
 EVERY = 0.25  # seconds between two changes of the line
 
 
@@ -44,6 +47,17 @@ class Stop(threading.Event):
 def stop_on_signals() -> Stop:
     """Set by Ctrl-C and SIGTERM."""
     stopping = Stop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPS:
         signal.signal(number, stopping.signal)
     return stopping
+
+
+def begin_anew(stopping: Stop) -> None:
+    """Become the same command again, in the same process, as systemd wants it. Returns where a signal has asked to stop."""
+    signal.signal(
+        signal.SIGHUP, signal.SIG_IGN
+    )  # also in what begins, until it listens: what is asked for is being done
+    for number in STOPS:
+        signal.signal(number, signal.SIG_DFL)  # from here on they end the process at once, whatever it is just then
+    if not stopping.signalled:
+        os.execv(sys.executable, [sys.executable, "-m", "irdim_edge", *sys.argv[1:]])

@@ -61,7 +61,11 @@ def test_a_changed_configuration_is_taken_over_by_the_same_process(start, small_
 
     config(tmp_path, small_bundle, **live, **{"camera.masks": [[[0, 0], [119, 0], [119, 95], [0, 95]]]})
     process.send_signal(signal.SIGHUP)
-    wait_for(lambda: (tmp_path / "edge-out/detections-0002.jsonl").exists())
+    wait_for(lambda: "beginning anew" in said(tmp_path))
+    while not (tmp_path / "edge-out/detections-0002.jsonl").exists():  # impatience ends nothing
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.05)
+        assert process.poll() is None
     wait_for(lambda: state(tmp_path)["state"] == "running" and state(tmp_path)["frames"] > 20)
     assert state(tmp_path)["pid"] == process.pid
     assert [line["frame"] for line in lines(tmp_path)] == list(range(len(lines(tmp_path))))  # the last one whole
