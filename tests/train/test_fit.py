@@ -48,11 +48,11 @@ def test_same_seed_same_weights(small_patches, tmp_path):
     assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
 
 
-def test_kill_9_and_resume_end_in_the_same_weights(small_patches, tmp_path):
+def test_kill_9_and_resume_end_in_the_same_weights_and_losses(small_patches, tmp_path):
     code = (
-        "import sys; from pathlib import Path; import torch; import irdim_train.fit as f;"
+        "import sys; from pathlib import Path; import torch; import irdim_train.fit as f; import irdim_train.training as t;"
         "from irdim.patches import Patches; from irdim_train.runs import FitConfig;"
-        "f.CHECKPOINT_SECONDS = 0.0; torch.set_num_threads(1);"
+        "t.CHECKPOINT_SECONDS = 0.0; torch.set_num_threads(1);"
         "f.fit(Patches.open(Path(sys.argv[1])), Path(sys.argv[2]), FitConfig(width=0.125, epochs=6, batch=16))"
     )
     command = [sys.executable, "-c", code, str(small_patches)]
@@ -67,8 +67,13 @@ def test_kill_9_and_resume_end_in_the_same_weights(small_patches, tmp_path):
             break
         time.sleep(0.005)
     assert process.wait() == -signal.SIGKILL
+    left = load_tensors(tmp_path / "killed" / "checkpoint.pt")
+    assert 0 < left["step"] < left["total"]
     subprocess.run([*command, str(tmp_path / "killed")], check=True, env=environment)
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
+    courses = [(tmp_path / name / "history.jsonl").read_text().splitlines() for name in ("whole", "killed")]
+    whole, killed = ([(row["step"], row["loss"]) for row in map(json.loads, lines)] for lines in courses)
+    assert whole == killed  # the mean of an epoch is over all of its steps, before the kill and after
 
 
 def test_a_budget_in_minutes_is_kept(small_patches, tmp_path):

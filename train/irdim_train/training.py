@@ -52,6 +52,7 @@ class FitState:
     total: int = 0
     seconds: float = 0.0
     course: list[dict[str, Any]] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)  # of the steps since the course's last row
 
 
 def begin(config: FitConfig, spec: InputSpec, device: torch.device) -> FitState:
@@ -92,6 +93,7 @@ def resume(state: FitState, path: Path) -> None:
     state.optimiser.load_state_dict(saved["optimiser"])
     state.step, state.total, state.seconds = saved["step"], saved["total"], saved["seconds"]
     state.course = [dict(row) for row in saved["course"]]
+    state.losses = list(saved.get("losses", []))  # older checkpoints have none
 
 
 def _save(state: FitState, out: Path) -> None:
@@ -105,6 +107,7 @@ def _save(state: FitState, out: Path) -> None:
             "total": state.total,
             "seconds": state.seconds,
             "course": state.course,
+            "losses": state.losses,
         },
     )
     with atomic_file(out / COURSE, "w") as file:
@@ -126,7 +129,6 @@ def train(
     each = reader.an_epoch
     total = state.total or (max(round(config.epochs * each), 1) if config.minutes is None else 0)
     begun, saved = time.monotonic() - state.seconds, time.monotonic()
-    losses: list[float] = []
     state.model.train()
     if config.freeze_norm:
         freeze_norm(state.model)
@@ -135,7 +137,7 @@ def train(
             for batch in reader.steps(config.seed, state.step, total or TIMED, config.augment, ranks.share):
                 rate = config.learning_rate * _rate(state.step, total or 20 * TIMED)
                 loss, stopping = train_step(state, batch, rate, config, ranks, asked_to_stop(), out)
-                losses.append(loss)
+                state.losses.append(loss)
                 now = time.monotonic()
                 state.seconds = now - begun
                 if state.step % each == 0 or state.step == total:
@@ -143,12 +145,12 @@ def train(
                         {
                             "epoch": round(state.step / each, 3),
                             "step": state.step,
-                            "loss": sum(losses) / len(losses),
+                            "loss": sum(state.losses) / len(state.losses),
                             "lr": rate,
                             "seconds": round(state.seconds, 2),
                         }
                     )
-                    losses.clear()
+                    state.losses.clear()
                 if ranks.first and state.step in _snapshot_steps(config, total):
                     save_tensors(out / SNAPSHOTS / f"{state.step:07d}.pt", state.average.state_dict())
                 if total and (now - saved > CHECKPOINT_SECONDS or state.step == total or stopping):
