@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from irdim.errors import InputError
+from irdim.wording import number_of
 from irdim_edge.cameras import Live, open_camera
 from irdim_edge.cameras.drivers import ADDRESSES, open_driver
 from irdim_edge.config import load_config
@@ -55,7 +56,9 @@ def record(
         for old in recorded.finished:
             print(f"finished what an earlier recording left: {old}")
         lost = ", ".join(f"{n} {key}" for key, n in {**counts, "overrun": recorded.overrun}.items() if n) or "none lost"
-        print(f"{recorded.frames} frames ({lost}) in {len(recorded.parts)} sequences in {out}")
+        print(
+            f"{number_of(recorded.frames, 'frame')} ({lost}) in {number_of(len(recorded.parts), 'sequence')} in {out}"
+        )
     if not recorded.frames:
         raise InputError(f"{camera}: no frame came ({source.trouble or 'it was stopped before one did'})")
     if not as_json:

@@ -12,6 +12,7 @@ from typing import Any
 
 from irdim.errors import InputError
 from irdim.files import read_json, write_json
+from irdim.wording import number_of
 from irdim_edge.locks import take_lock
 
 FILE, LOCK = "status.json", "run.lock"
@@ -75,7 +76,10 @@ class Summary:
         """Name and value of each line that a person reads."""
         return [
             ("state", self.state),
-            ("frames", f"{self.frames} from {self.sources} sequences, {self.frames_per_second:.1f} a second"),
+            (
+                "frames",
+                f"{self.frames} from {number_of(self.sources, 'sequence')}, {self.frames_per_second:.1f} a second",
+            ),
             ("warming", _counts(self.warming)),
             ("skipped", f"{self.skipped}, the engine was busy" if self.skipped else "0"),
             ("camera", "; ".join(filter(None, [_counts(self.camera_counts), self.camera_trouble]))),

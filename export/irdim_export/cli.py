@@ -15,6 +15,7 @@ from irdim.engines.tensorrt import Gpu
 from irdim.engines.tensorrt_api import load_tensorrt
 from irdim.errors import InputError
 from irdim.signing import Signer
+from irdim.wording import number_of
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -99,14 +100,16 @@ def export(
     score, scores = bundle.scores["int8"], bundle.scores
     chosen = bundle.description["calibration"]
     console.print(
-        f"{score['frames']} frames ({scores['split']}), {score['protocol']}, threshold {score['threshold']:.3f}; "
+        f"{number_of(score['frames'], 'frame')} ({scores['split']}), {score['protocol']}, threshold {score['threshold']:.3f}; "
         f"{scores['changed']} of {scores['reported']} detections differ by more than 1 px or the threshold"
     )
     kinds = ", ".join(f"{n} {kind}" for kind, n in chosen["kinds"].items())
     console.print(f"{chosen['ranges']} ranges from {chosen['patches']} calibration patches ({kinds})")
     if "tried" in chosen:
         tried = chosen["tried"]
-        console.print(f"chosen on {tried['frames']} {tried['split']} frames of {tried['sequences']} sequences")
+        console.print(
+            f"chosen on {tried['frames']} {tried['split']} frames of {number_of(tried['sequences'], 'sequence')}"
+        )
     if chosen.get("higher_precision"):
         console.print(f"left in FP32, since it pays: {', '.join(chosen['higher_precision'])}")
     if scores["milliseconds"]["int8"] > scores["milliseconds"]["fp32"]:

@@ -324,7 +324,7 @@ def test_the_command_says_what_it_recognised_and_did(tmp_path: Path) -> None:
     result = CliRunner().invoke(
         app, [str(clip(tmp_path, "B")), "--out", str(tmp_path / "data")], catch_exceptions=False
     )
-    assert "boxes-csv: 1 sequences with boxes.csv, boxes 0-based" in result.stdout
+    assert "boxes-csv: 1 sequence with boxes.csv, boxes 0-based" in result.stdout
     assert "BIRD -> target" in result.stdout
     row = next(line for line in result.stdout.splitlines() if "│ train" in line)
     assert row.split()[3:8:2] == ["1", "6", "1"]

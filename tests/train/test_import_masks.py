@@ -159,7 +159,7 @@ def test_centre_lists_never_guess_where_pixels_begin(tmp_path: Path) -> None:
     fails(root, "--centres-from 2", "--centres-from", 2)
     answer = import_(root, "--centres-from", 1, "--centre-size", 3)
     assert answer["recognised"] == [
-        "centres: texts of `x y` lines in centers/; boxes of 3 px around them; 1 sequences, boxes 1-based"
+        "centres: texts of `x y` lines in centers/; boxes of 3 px around them; 1 sequence, boxes 1-based"
     ]
     assert stored(root)["A"][1:] == (2, {0: [(3.5, 5.5, 3, 3, "target"), (9.5, 11, 3, 3, "target")]})
 

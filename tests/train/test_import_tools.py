@@ -272,7 +272,7 @@ def test_an_entity_bomb_is_refused(tmp_path: Path) -> None:
 def test_cvat_boxes_are_edges_from_0_and_subsets_splits(tmp_path: Path) -> None:
     root = cvat(tmp_path / "set", '<box label="drone" xtl="4" ytl="6.0" xbr="6" ybr="9" occluded="0"/><tag label="x"/>')
     assert (
-        "cvat: annotations.xml of CVAT; 1 sequences, boxes 0-based; its splits: test 1" in import_(root)["recognised"]
+        "cvat: annotations.xml of CVAT; 1 sequence, boxes 0-based; its splits: test 1" in import_(root)["recognised"]
     )
     assert stored(root) == {"A": ("test", 2, {0: [BOX]})}
 
@@ -295,7 +295,7 @@ def test_wrong_cvat_is_named(tmp_path: Path, inner: str, name: str, part: str) -
 def test_mot_counts_frames_and_pixels_from_1_and_confidence_0_is_ignored(tmp_path: Path) -> None:
     root = mot(tmp_path / "MOT", "2,1,5,7,2,3,1,-1,-1\n2,2,1,1,8,8,0,3,1\n")
     answer = import_(root)
-    assert answer["recognised"] == ["mot: gt/gt.txt beside the images; 1 sequences, boxes 1-based; its splits: train 1"]
+    assert answer["recognised"] == ["mot: gt/gt.txt beside the images; 1 sequence, boxes 1-based; its splits: train 1"]
     assert stored(root) == {"SEQ-01": ("train", 2, {1: [BOX, (4.0, 4.0, 8.0, 8.0, "ignore")]})}
     with Dataset.open(tmp_path / "MOT.data") as data:
         assert data.sequence("SEQ-01").interval == pytest.approx(0.04)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from irdim.wording import number_of
 from irdim_train.checking.findings import Finding
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def _shared_frames(seen: Sequence["Seen"], findings: list[Finding]) -> None:
         if not apart and (_is_log(seen[one]) or _is_log(seen[two])):
             continue
         where = f" ({a.split} and {b.split})" if apart else ""
-        text = f"{a.name} and {b.name}{where} have {n} frames in common; remove one of them"
+        text = f"{a.name} and {b.name}{where} have {number_of(n, 'frame')} in common; remove one of them"
         findings.append(Finding("shared frames" if apart else "duplicate", text, b.name))
 
 

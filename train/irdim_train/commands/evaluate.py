@@ -13,6 +13,7 @@ from rich.table import Table
 
 from irdim.errors import InputError
 from irdim.metrics import DEFAULT_RADIUS, PROTOCOLS, CentreDistance, Metric, open_metric
+from irdim.wording import number_of
 from irdim_train.commands.progress import progress_bar
 
 if TYPE_CHECKING:  # torch is imported when the command runs
@@ -170,8 +171,8 @@ def _show(evaluated: "Evaluated", out: Path | None) -> None:
     hour = score.false_alarms_per_hour
     rate = "" if hour is None else f", {hour:,.0f} false alarms an hour"
     console.print(
-        f"At threshold {score.threshold:.3f}: {score.true_positives} of {score.targets} targets{rate}.\n{score.frames} frames of "
-        f"{len(result.per_sequence)} sequences ({evaluated.split}), {result.warming} more without full history; {evaluated.engine}."
+        f"At threshold {score.threshold:.3f}: {score.true_positives} of {number_of(score.targets, 'target')}{rate}.\n{number_of(score.frames, 'frame')} of "
+        f"{number_of(len(result.per_sequence), 'sequence')} ({evaluated.split}), {result.warming} more without full history; {evaluated.engine}."
     )
     if out is not None:
         console.print(f"next: open {out / 'report.html'}")

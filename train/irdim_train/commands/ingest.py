@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from irdim.errors import InputError
+from irdim.wording import number_of
 from irdim_train.commands.progress import progress_bar
 
 
@@ -56,9 +57,11 @@ def command(
         console = Console(highlight=False, soft_wrap=True)
         kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(result.kinds.items())) or "no new queue items"
         replays = f", {result.replayed} in another file" if result.replayed else ""
-        tallies = f" and {result.tallies} tallies" if result.tallies else ""
+        tallies = f" and {number_of(result.tallies, 'tally', 'tallies')}" if result.tallies else ""
         logs = len(result.added) - result.tallies
-        lines = [f"{logs} field logs{tallies} ingested ({kinds}), {result.there} were there already{replays}"]
+        lines = [
+            f"{number_of(logs, 'field log')}{tallies} ingested ({kinds}), {result.there} were there already{replays}"
+        ]
         lines += [f"clock: {name}: {text}" for name, text in result.clocks.items()]
         before = result.quarantined_before
         lines += [f"quarantined: {n}: {reason}" for n, reason in result.quarantined.items() if n not in before]
@@ -67,9 +70,11 @@ def command(
             lines.append(
                 f"{result.unsigned} by no known device: anybody may have written them; irdim-train devices add"
             )
-        lines.append(f"{waiting} items wait; next: irdim-train review {data}")
+        lines.append(f"{number_of(waiting, 'open question')}; next: irdim-train review {data}")
         for line in lines:
             console.print(line, markup=False)
     if result.failed:
         name, reason = next(iter(result.failed.items()))
-        raise InputError(f"{len(result.failed)} files could not be fetched ({name}: {reason}); run it again")
+        raise InputError(
+            f"{number_of(len(result.failed), 'file')} could not be fetched ({name}: {reason}); run it again"
+        )

@@ -10,6 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from irdim.wording import number_of
+
 
 def command(
     out: Annotated[Path, typer.Option(help="Folder of the loop. Run again to go on where it was.")] = Path("loop"),
@@ -97,7 +99,7 @@ def command(
     console.print(f"page: {page}", markup=False)
     if waiting:
         console.print(
-            f"{waiting} items wait for you; next: irdim-train review {state.config.data}, then irdim-train iterate --out {out}",
+            f"{number_of(waiting, 'open question')} for you; next: irdim-train review {state.config.data}, then irdim-train iterate --out {out}",
             markup=False,
         )
     else:

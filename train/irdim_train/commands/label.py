@@ -12,6 +12,7 @@ from rich.table import Table
 
 from irdim.boxes import LABELS
 from irdim.errors import InputError
+from irdim.wording import number_of
 from irdim_train.commands.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def command(
                 print(json.dumps(answer))
                 return
             console.print(
-                f"{answer['boxes']} boxes on frames {answer['first']} to {answer['last']} of {answer['sequence']}, "
+                f"{number_of(answer['boxes'], 'box', 'boxes')} on frames {answer['first']} to {answer['last']} of {answer['sequence']}, "
                 f"{answer['snapped']} of them where the target was seen, the others between; "
                 f"{answer['there']} frames had a label there already",
                 markup=False,
@@ -116,7 +117,7 @@ def _propose(dataset: "Dataset", names: list[str], options: "ProposalOptions") -
             still = sum(p.label == INTERFERENCE for p in found)
             rows.append({"sequence": s.name, "tracks": len(found), "interference": still, "new": new})
             if bar.disable:
-                print(f"label: {s.name}: {len(found)} tracks, {new} new", file=sys.stderr, flush=True)
+                print(f"label: {s.name}: {number_of(len(found), 'track')}, {new} new", file=sys.stderr, flush=True)
     return rows
 
 

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from irdim.errors import InputError
+from irdim.wording import number_of
 from irdim_train.commands.progress import progress_bar
 
 
@@ -94,7 +95,8 @@ def command(
     kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(mined.queued.items()))
     known = ", ".join(f"{n} {kind}" for kind, n in sorted(mined.known.items()))
     console.print(
-        f"{len(chosen)} sequences, {mined.frames} frames judged, {mined.warming} without full history", markup=False
+        f"{number_of(len(chosen), 'sequence')}, {number_of(mined.frames, 'frame')} judged, {mined.warming} without full history",
+        markup=False,
     )
     console.print(
         f"new in the queue: {kinds or 'nothing'}; the labels answer already: {known or 'nothing'}", markup=False

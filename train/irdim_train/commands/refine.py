@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from irdim.wording import number_of
 from irdim_train.commands.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -98,11 +99,12 @@ def _show(
     more = f", the first {SHOWN} shown" if refined.chosen > SHOWN else ""
     kinds = ", ".join(f"{n} {kind}" for kind, n in summary["kinds"].items())
     console.print(
-        f"{refined.chosen} doubts over an excess of {refined.threshold:.2f} nats{more}: {kinds or 'none'}", markup=False
+        f"{number_of(refined.chosen, 'doubt')} over an excess of {refined.threshold:.2f} nats{more}: {kinds or 'none'}",
+        markup=False,
     )
     console.print(
-        f"{len(refined.losses)} labels on {refined.frames} frames; mean loss {summary['mean_loss']:.3f}, "
-        f"{summary['mean_loss_accepted']:.3f} were all accepted; judged by {refined.networks} network(s)",
+        f"{number_of(len(refined.losses), 'label')} on {number_of(refined.frames, 'frame')}; mean loss {summary['mean_loss']:.3f}, "
+        f"{summary['mean_loss_accepted']:.3f} were all accepted; judged by {number_of(refined.networks, 'network')}",
         markup=False,
     )
     if histogram is not None:

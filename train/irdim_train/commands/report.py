@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from irdim.wording import number_of
 from irdim_train.commands.progress import progress_bar
 
 
@@ -40,7 +41,7 @@ def command(
             table.add_row(*line)
         console.print(table)
     if loop.refused:
-        print(f"{len(loop.refused)} files in quarantine ({data / 'quarantine'})")
+        print(f"{number_of(len(loop.refused), 'file')} in quarantine ({data / 'quarantine'})")
     if loop.clocks:
-        print(f"{len(loop.clocks)} logs of devices whose clock is far off")
+        print(f"{number_of(len(loop.clocks), 'log')} of devices whose clock is far off")
     print(f"wrote {html}" if html is not None else f"next: irdim-train report {data} --html loop.html")

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from irdim.errors import InputError
+from irdim.wording import number_of
 
 if TYPE_CHECKING:
     from irdim.dataset import Dataset, QueueItem
@@ -112,7 +113,7 @@ def _page(data: Path, host: str, port: int, who: str, browser: bool) -> None:
         if token and ipaddress.ip_address(bound).is_unspecified:
             name = socket.gethostname()
         url = f"http://{name}:{port}/" + (f"?token={token}" if token else "")
-        print(f"{waiting} items wait; review them at {url}  (Ctrl-C ends it)", flush=True)
+        print(f"{number_of(waiting, 'open question')}; review at {url}  (Ctrl-C ends it)", flush=True)
         if browser and sys.stdout.isatty():
             webbrowser.open(url)
         serve(data, listening, who=who, token=token)

@@ -9,6 +9,7 @@ from typing import Any
 from irdim.errors import InputError
 from irdim.sources import FrameSource
 from irdim.sources.video import Video
+from irdim.wording import number_of
 from irdim_train.importing.found import Found, Options
 from irdim_train.importing.labels import Label, classes_of
 from irdim_train.importing.layouts import find_sequences
@@ -48,7 +49,8 @@ class Import:
             given = Counter(
                 f.splits[0] for f in self.found if (f.layout, f.why) == (layout, why) and len(f.splits) == 1
             )
-            line = f"{layout}: {times} {why}" if layout in WHY else f"{layout}: {why}; {times} sequences"
+            number = number_of(times, "sequence")
+            line = f"{layout}: {number} {why}" if layout in WHY else f"{layout}: {why}; {number}"
             line += "" if origin is None else f", boxes {origin}-based"
             lines.append(
                 line + (f"; its splits: {', '.join(f'{s} {n}' for s, n in sorted(given.items()))}" if given else "")

@@ -12,9 +12,9 @@ from irdim_train.importing.labels import read_labels
 DRONE_IR, BOXES_CSV, FRAMES = "drone-ir", "boxes-csv", "frames"
 ORIGINS = {DRONE_IR: 1, BOXES_CSV: 0}  # the number of the first pixel, as these layouts define it
 WHY = {
-    DRONE_IR: "clips with NAME_LABELS.csv",
-    BOXES_CSV: "sequences with boxes.csv",
-    FRAMES: "sequences without labels",
+    DRONE_IR: "with NAME_LABELS.csv",
+    BOXES_CSV: "with boxes.csv",
+    FRAMES: "without labels",
 }
 _SUFFIX = "_LABELS.csv"
 

@@ -15,6 +15,7 @@ from irdim.dataset import Sequence as Stored
 from irdim.dataset.schema import FILE
 from irdim.errors import InputError
 from irdim.sources import Frame, FrameSource
+from irdim.wording import number_of
 from irdim_train.importing.labels import Label
 from irdim_train.importing.plan import Import
 from irdim_train.importing.splits import check_groups, split_by_globs, split_by_hash
@@ -163,7 +164,7 @@ def _notes_on_splits(plan: Import, wished: Mapping[str, str] | None) -> list[str
         return []
     notes = []
     if left := [f.name for f in plan.found if not f.splits and wished[f.name] == "train"]:
-        notes.append(f"{len(left)} sequences are in no split of the layout and train ({left[0]})")
+        notes.append(f"in no split of the layout, so in train: {number_of(len(left), 'sequence')} ({left[0]})")
     if "val" not in wished.values():
         notes.append(
             "the layout has no val split, by which a detector's threshold is chosen; --val GLOB takes one from train"

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from irdim.wording import number_of
+
 LEAST_TARGETS, LEAST_FRAMES = 10, 20  # that an interval can rest on
 _Z = float(stats.norm.ppf(0.975))
 
@@ -56,7 +58,7 @@ def miss_rate(frames: Sequence[Sampled]) -> Rate:
     """
     w, t, m = (np.array([getattr(f, name) for f in frames], float) for name in ("weight", "targets", "missed"))
     targets, with_targets = int(t.sum()), int((t > 0).sum())
-    of = f"{targets} targets on {len(frames)} frames"
+    of = f"{number_of(targets, 'target')} on {number_of(len(frames), 'frame')}"
     if not targets:
         return Rate(None, None, None, of)
     total = (w * t).sum()
@@ -82,7 +84,7 @@ def false_alarm_rate(frames: Sequence[Sampled]) -> Rate:
     alarms come in heaps: their variance over their mean, at least 1.
     """
     w, a = (np.array([getattr(f, name) for f in frames], float) for name in ("weight", "false_alarms"))
-    of = f"{int(a.sum())} on {len(frames)} frames"
+    of = f"{int(a.sum())} on {number_of(len(frames), 'frame')}"
     if len(frames) < LEAST_FRAMES:
         return Rate(None, None, None, of)
     rate = float((w * a).sum() / w.sum())
