@@ -24,6 +24,7 @@ from irdim_edge.spool import Spool
 from irdim_edge.status import read_status
 from irdim_edge.terminal import begin_anew, status_line, stop_on_signals
 from irdim_edge.upload import Uploader
+from irdim_edge.wording import OPTION_OF, WITHOUT_TENSORRT, reworded
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -71,8 +72,10 @@ def config(
     }
     values = {key: value for key, value in given.items() if value not in (None, [])}
     text = commented_config(values)
-    settings = parse_config(text, Path(write or "edge.toml"))
-    check_config(settings, bundle=bundle is not None, source=bool(source or stream), upload=upload is not None)
+    path = Path(write or "edge.toml")
+    with reworded({f"{path}: ": "", **OPTION_OF}):  # there is no file yet
+        settings = parse_config(text, path)
+        check_config(settings, bundle=bundle is not None, source=bool(source or stream), upload=upload is not None)
     if write is not None:
         if write.exists():
             raise InputError(f"{write}: is there already; choose another name")
@@ -100,7 +103,7 @@ def run(config: ConfigFile, as_json: AsJson = False) -> None:
     settings = load_config(config)  # after that, so that no change is overlooked
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("irdim_edge").setLevel(logging.INFO)
-    with status_line("starting", quiet=as_json) as change:
+    with status_line("starting", quiet=as_json) as change, reworded(WITHOUT_TENSORRT):
         summary = daemon.run(settings, stopping, lambda s: change(lambda: s.line), reloading, lambda: _checked(config))
     if summary.state == daemon.RELOADING:
         begin_anew(stopping)
@@ -142,8 +145,11 @@ def upload(config: ConfigFile, as_json: AsJson = False) -> None:
     settings = load_config(config)
     destination = settings.destination
     uploader = Uploader(Spool(settings.spool_path, settings.spool_bounds, adds=False), destination)
-    uploader.check()
     waiting = len(uploader.spool.entries())
+    try:
+        uploader.check()
+    except InputError as error:
+        raise InputError(f"{error}; {_kept(waiting)}") from None
     done = uploader.run_until_empty(tries=3)
     state, left = uploader.state, len(uploader.spool.entries())
     if as_json:
@@ -155,7 +161,11 @@ def upload(config: ConfigFile, as_json: AsJson = False) -> None:
         elif done and left:
             print(f"uploading is allowed {destination.hours}")
     if not done:
-        raise InputError(f"{state.last_error}; what is left stays in the spool")
+        raise InputError(f"{state.last_error}; {_kept(left)}")
+
+
+def _kept(waiting: int) -> str:
+    return f"nothing is lost, {waiting} in the spool: see to it (upload.* in the configuration), then irdim-edge upload again"
 
 
 app.command()(record)

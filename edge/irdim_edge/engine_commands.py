@@ -18,6 +18,7 @@ from irdim.engines.choice import engine_graph, tensorrt_is_there
 from irdim.engines.options import BuildOptions, parse_size, size_text
 from irdim.signing import read_public_key
 from irdim_edge.config import STARTER_FOLDER
+from irdim_edge.wording import WITHOUT_TENSORRT, reworded
 
 BundleFolder = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle (folder) that irdim-export made.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -47,7 +48,7 @@ def build(
     options = BuildOptions(half, workspace, parse_size(smallest), parse_size(size), parse_size(largest))
     graph = engine_graph(loaded, precision)
     console = Console(stderr=True, highlight=False)
-    with console.status("building: minutes on a Jetson"):
+    with console.status("building: minutes on a Jetson"), reworded(WITHOUT_TENSORRT):
         built = open_built(graph, options, cache, again=again)
     height, width = options.padded(graph.stride)[1]
     milliseconds = 1e3 * seconds_a_run(built.engine, (graph.channels, height, width))

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from irdim.dataset.schema import FILE
 from irdim.errors import InputError
 from irdim_edge.config import Config, commented_config, load_config
 
@@ -110,7 +111,10 @@ def test_what_is_given_is_checked_and_written(small_bundle, tmp_path):
         (["--bundle", "nowhere"], "there is no bundle description"),
         (["--source", "nowhere"], "there is no such sequence"),
         (["--source", "."], "no sequence in this folder"),
-        (["--rate", "0"], "camera.rate"),
+        (["--rate", "0"], "error: --rate: must be"),
+        (["--step", "0"], "error: --step: "),
+        (["--stream", "nowhere"], "--stream 'nowhere'"),
+        (["--source", "data"], "data/frames: set --source to that"),
         (["--rate", "fast"], "frames a second above 0"),
         (["--rate", "inf"], "frames a second above 0"),
         (["--upload", "nosuch://x"], "nosuch"),
@@ -120,7 +124,8 @@ def test_what_is_given_is_checked_and_written(small_bundle, tmp_path):
 )
 @pytest.mark.parametrize("more", [[], ["--write", "edge.toml"]])
 def test_what_is_given_wrongly_is_one_line_and_nothing_is_written(tmp_path, options, message, more):
-    (tmp_path / "empty").mkdir()
+    (tmp_path / "data" / "frames").mkdir(parents=True)
+    (tmp_path / "data" / FILE).touch()
     done = config(tmp_path, *options, *more)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
     assert message in done.stderr
@@ -134,6 +139,6 @@ def test_a_recording_that_is_too_fast_for_the_bundle_is_refused_with_the_remedy(
     done = config(tmp_path, *options)
     assert done.returncode == 2
     assert "0.01 s between frames, but the bundle was trained for 0.04 s" in done.stderr
-    assert "set camera.step = 4" in done.stderr
+    assert "set --step 4" in done.stderr
     assert config(tmp_path, *options, "--step", "4").returncode == 0
-    assert "smaller camera.step" in config(tmp_path, *options, "--step", "9").stderr
+    assert "smaller --step" in config(tmp_path, *options, "--step", "9").stderr

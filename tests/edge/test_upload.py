@@ -365,6 +365,8 @@ def test_a_server_that_is_not_there_fails_even_when_nothing_waits(tmp_path, s3):
     path = configured(tmp_path, 'url = "s3://bucket/x"', f'options = "{server}"', "timeout = 1")
     done = edge("upload", str(path))
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "nothing is lost, 0 in the spool" in done.stderr
+    assert "irdim-edge upload again" in done.stderr
 
 
 def test_upload_removes_what_a_kill_left_but_not_beside_a_writer(tmp_path):

@@ -44,6 +44,8 @@ def test_build_without_tensorrt_says_which_versions_serve(small_bundle):
     said = edge("build", small_bundle)
     assert said.returncode == 2
     assert said.stderr.splitlines()[-1].startswith("error: TensorRT is not installed; TensorRT 8.5 to 11 serve")
+    assert "--engine" not in said.stderr  # an option that it does not have
+    assert 'engine = "onnxruntime" in the configuration' in said.stderr
 
 
 @pytest.mark.parametrize(

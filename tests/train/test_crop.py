@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rendered import make_data
+from rendered import make_data, render_sequence
+from typer.testing import CliRunner
 
 from irdim.boxes import Box
 from irdim.dataset import Dataset
@@ -15,6 +16,7 @@ from irdim.history import History
 from irdim.patches import BOXES, Patches
 from irdim.sources import Frame
 from irdim_train.assignment import assign_cells
+from irdim_train.cli import app
 from irdim_train.crop import crop
 from irdim_train.places import Key, around_targets, of_background, structure
 
@@ -105,6 +107,16 @@ def test_a_size_off_the_grid_an_empty_data_set_and_too_long_a_step_are_refused(s
             crop(data, tmp_path / "p", size=32, frame_step=100, register=False)
     with Dataset.create(tmp_path / "empty") as data, pytest.raises(InputError, match="no train or val sequences"):
         crop(data, tmp_path / "p", size=32, frame_step=1, register=False)
+
+
+def test_without_labels_it_says_how_to_get_some(tmp_path):
+    frames, _ = render_sequence(0)
+    with Dataset.create(tmp_path / "data") as data:
+        for name, split in (("a", "train"), ("b", "val")):
+            given = [Frame(i, i / 25, f + (name == "b")) for i, f in enumerate(frames)]
+            data.add_sequence(name, given, {}, split=split, group=name, source="x", who="tests")
+    done = CliRunner().invoke(app, ["crop", str(tmp_path / "data"), "--size", "32", "--out", str(tmp_path / "p")])
+    assert "irdim-train label" in done.output + str(done.exception or "")
 
 
 def test_a_folder_that_is_not_ours_is_not_replaced(small_data, tmp_path):

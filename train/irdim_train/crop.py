@@ -105,6 +105,8 @@ def crop(
         gone = ~np.isin(there.table["sequence"], [s.id for s in sequences])
         _retire(writer, there, np.flatnonzero(gone), change)
         if not change.added + change.relabelled + change.kept:
+            if not any(data.boxes(s) for s in sequences):
+                raise InputError(f"{data.path}: no labels to cut around; irdim-train label {data.path} proposes some")
             raise InputError(
                 f"{data.path}: no frame has {spec.history} frames of history; choose a smaller --frame-step"
             )

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from irdim.dataset.frames import read_through
+from irdim.dataset.schema import FILE
 from irdim.errors import InputError
 from irdim.sources import Frame, FrameSource, is_sequence, open_source
 from irdim_edge.cameras.camera import Began, Shot, check_interval
@@ -73,6 +74,8 @@ def _sequences(path: Path) -> list[Path]:
         raise InputError(f"{path}: there is no such sequence; set camera.paths")
     if is_sequence(path) or not path.is_dir():
         return [path]
+    if (path / FILE).is_file():
+        raise InputError(f"{path}: a data set; its recordings lie in {path / 'frames'}: set camera.paths to that")
     found = sorted(p for p in path.iterdir() if not p.name.startswith(".") and is_sequence(p))
     if not found:
         raise InputError(f"{path}: no sequence in this folder; set camera.paths")

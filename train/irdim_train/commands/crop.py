@@ -86,4 +86,10 @@ def _show(result: dict[str, Any], out: Path) -> None:
             f"{result['lost']} find none and cannot be learnt",
             highlight=False,
         )
+    if not result["with_target"]:
+        console.print(
+            "no target to learn: irdim-train label proposes first labels, irdim-train check says what there is",
+            highlight=False,
+        )
+        return
     console.print(f"next: irdim-train fit {out}", highlight=False)
