@@ -271,9 +271,7 @@ def test_an_entity_bomb_is_refused(tmp_path: Path) -> None:
 
 def test_cvat_boxes_are_edges_from_0_and_subsets_splits(tmp_path: Path) -> None:
     root = cvat(tmp_path / "set", '<box label="drone" xtl="4" ytl="6.0" xbr="6" ybr="9" occluded="0"/><tag label="x"/>')
-    assert (
-        "cvat: annotations.xml of CVAT; 1 sequence, boxes 0-based; its splits: test 1" in import_(root)["recognised"]
-    )
+    assert "cvat: annotations.xml of CVAT; 1 sequence, boxes 0-based; its splits: test 1" in import_(root)["recognised"]
     assert stored(root) == {"A": ("test", 2, {0: [BOX]})}
 
 
