@@ -60,4 +60,5 @@ def begin_anew(stopping: Stop) -> None:
     for number in STOPS:
         signal.signal(number, signal.SIG_DFL)  # from here on they end the process at once, whatever it is just then
     if not stopping.signalled:
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # a library's handle of the camera must not go along
         os.execv(sys.executable, [sys.executable, "-m", "irdim_edge", *sys.argv[1:]])
