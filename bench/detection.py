@@ -1,8 +1,10 @@
 """Networks beside the classical detectors that a user would try first, on whole frames of one split, scored by one protocol.
 
-    python bench/detection.py DATA OUT --networks runs/first bundles/first [--split test] [--frame-step 4]
+    python bench/detection.py DATA OUT --networks runs/first bundles/first [--yolo yolo/whole yolo/tiled] [--split test] [--frame-step 4]
 
 Networks: finished runs (torch) and bundles (FP32 and INT8 through ONNX Runtime), at the threshold that they carry, which `fit` chose on the validation clips.
+YOLO: folders that bench/yolo.py wrote, as they are and with irdim's evidence (the past of a detection in its score); threshold of the best F1 on the
+validation clips.
 Classical: top-hat, local contrast, difference to the temporal median of five registered earlier frames, and the mean of the three, each at the three
 scales of irdim_train.labelling.classical, hot and cold; the threshold is that of the best F1 on the validation clips. All judge the same frames: those with
 the history that the networks want. Milliseconds a frame: processor time of one thread from the frame to its detections, median over one sequence.
@@ -11,9 +13,10 @@ Writes OUT/detection.json and OUT/detection.md.
 
 import argparse
 import json
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
@@ -22,13 +25,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from yolo import OTHER_SIDE
 
+from irdim.boxes import Detection
 from irdim.bundle import DESCRIPTION, Bundle, ModelCard
 from irdim.dataset import Dataset, Sequence
 from irdim.detector import Detector
-from irdim.differencing import InputSpec
+from irdim.differencing import InputSpec, network_input
 from irdim.engines import Engine, open_engine
-from irdim.history import with_full_history
+from irdim.evidence import Evidence
+from irdim.history import History, with_full_history
 from irdim.metrics import CentreDistance
 from irdim.registration import estimate_shift, texture
 from irdim.sources import Frame
@@ -48,13 +54,21 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--networks", type=Path, nargs="*", default=[])
+    parser.add_argument("--yolo", type=Path, nargs="*", default=[])
+    parser.add_argument("--python", type=Path, help="Of an environment with Ultralytics, to time --yolo.")
     parser.add_argument("--split", default="test")
     parser.add_argument("--frame-step", type=int, default=4)
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     with Dataset.open(asked.data) as data:
-        for name, measure in methods(data, asked.networks, InputSpec(frame_step=asked.frame_step)).items():
+        spec = InputSpec(frame_step=asked.frame_step)
+        measured = methods(data, asked.networks, spec)
+        for out in asked.yolo:
+            for evidence in (False, True):
+                name = f"YOLO11n, {out.name}" + ", with evidence" * evidence
+                measured[name] = partial(score_yolo, data, out, spec, evidence, asked.python)
+        for name, measure in measured.items():
             rows.append({"method": name, **measure(asked.split)})
             print(json.dumps(rows[-1]), flush=True)
             written = {"command": " ".join(sys.argv), "date": str(date.today()), "rows": rows}
@@ -117,17 +131,22 @@ def score_classical(data: Dataset, detectors: tuple[str, ...], spec: InputSpec, 
 
 def detect(data: Dataset, detectors: tuple[str, ...], spec: InputSpec, split: str) -> tuple[Evaluation, list[float]]:
     """What a classical detector finds in a split, and seconds of the frames of its first sequence."""
-    result, spent = Evaluation(CentreDistance()), list[float]()
     with ThreadPoolExecutor() as threads:
-        for found, seconds in threads.map(partial(_detect, data.path, detectors, spec), data.sequences(split)):
-            own, labels = CentreDistance(), data.boxes(found.sequence)
-            for index, detections in found:
-                own.update(detections, labels.get(index, []), (found.sequence.height, found.sequence.width))
-            name = found.sequence.name
-            result.found[name], result.per_sequence[name] = found, own
-            result.metric.extend(own)
-            spent = spent or seconds
-    return result, spent
+        ran = list(threads.map(partial(_detect, data.path, detectors, spec), data.sequences(split)))
+    return scored(data, (found for found, _ in ran)), ran[0][1]
+
+
+def scored(data: Dataset, detected: Iterable[Found]) -> Evaluation:
+    """Detections held against the labels."""
+    result = Evaluation(CentreDistance())
+    for found in detected:
+        own, labels = CentreDistance(), data.boxes(found.sequence)
+        for index, detections in found:
+            own.update(detections, labels.get(index, []), (found.sequence.height, found.sequence.width))
+        name = found.sequence.name
+        result.found[name], result.per_sequence[name] = found, own
+        result.metric.extend(own)
+    return result
 
 
 def _detect(path: Path, detectors: tuple[str, ...], spec: InputSpec, sequence: Sequence) -> tuple[Found, list[float]]:
@@ -162,6 +181,53 @@ def _candidates(frames: np.ndarray, i: int, detectors: tuple[str, ...]) -> list[
 def _values(candidate: Any) -> tuple[float, ...]:
     d = candidate.as_detection()
     return d.x, d.y, d.w, d.h, d.score
+
+
+# YOLO
+
+
+def score_yolo(
+    data: Dataset, out: Path, spec: InputSpec, evidence: bool, python: Path | None, split: str
+) -> dict[str, Any]:
+    """What bench/yolo.py found, at the threshold of the best F1 on the validation clips. Without `python` its time is that of the input alone."""
+    threshold = scored(data, read_yolo(data, out, evidence, "val")).metric.best().threshold
+    row = figures(scored(data, read_yolo(data, out, evidence, split)), data, split, threshold)
+    sequence = data.sequences(split)[0]
+    own = cost(_input_times(data, sequence, replace(spec, kind="difference", register=True)), sequence)
+    if python is not None:
+        ran = subprocess.run([python, OTHER_SIDE, "time", out], check=True, capture_output=True, text=True)
+        own["ms"] = round(own["ms"] + json.loads(ran.stdout.splitlines()[-1])["ms"], 1)
+    return row | own
+
+
+def read_yolo(data: Dataset, out: Path, evidence: bool, split: str) -> Iterable[Found]:
+    """Sequence by sequence."""
+    for sequence in data.sequences(split):
+        path = out / split / f"{sequence.name}.npz"
+        if not path.exists():
+            continue  # shorter than the history
+        with np.load(path) as held:
+            frames, ends, rows, shifts = held["frames"], held["ends"], held["rows"], held["shifts"]
+        past, kept = Evidence(), list[list[list[float]]]()
+        for begin, end, shift in zip([0, *ends[:-1]], ends, shifts, strict=True):
+            found = [Detection(*row) for row in rows[begin:end].tolist()]
+            if evidence:
+                found = past.update(found, tuple(shift))
+            kept.append([[d.x, d.y, d.w, d.h, d.score, 0.0] for d in sorted(found, key=lambda d: -d.score)])
+        table = np.array([row for frame in kept for row in frame], float).reshape(-1, 6)
+        counts = np.cumsum([len(frame) for frame in kept])
+        yield Found(sequence, frames.astype(np.int32), counts, table, None, sequence.length - len(frames))
+
+
+def _input_times(data: Dataset, sequence: Sequence, spec: InputSpec) -> list[float]:
+    history, frames, spent = History(spec), data.frames(sequence), []
+    for i in range(min(sequence.length, TIMED + spec.history)):
+        begun = time.thread_time()
+        stack = history.push(Frame(i, float(i), frames[i]))
+        if not isinstance(stack, str):
+            network_input(stack.frames, spec, stack.shifts)
+            spent.append(time.thread_time() - begun)
+    return spent
 
 
 # figures
