@@ -19,9 +19,10 @@ import numpy as np
 import irdim_edge
 from irdim.bundle import Bundle
 from irdim.cuda.input import GpuInputStep
-from irdim.detector import Detector, Prepared
+from irdim.detector import Detector
 from irdim.engines.options import parse_size
 from irdim.errors import InputError
+from irdim.input_step import Prepared
 from irdim.sources import Frame
 from irdim_edge.benchmark import SCENE, moving_scene
 

@@ -22,9 +22,9 @@ from yolo_tiles import tiles
 
 from irdim.boxes import TARGET, Box
 from irdim.dataset import Dataset, Sequence
-from irdim.detector import motion
 from irdim.differencing import INPUT_RANGE, InputSpec, network_input
 from irdim.history import History
+from irdim.input_step import motion
 from irdim.sources import Frame
 
 OTHER_SIDE = Path(__file__).with_name("yolo_side.py")

@@ -7,9 +7,9 @@ from irdim.bundle import ModelCard, Thresholds
 from irdim.cuda.input import GpuInputStep
 from irdim.cuda.kernels import NetworkInput
 from irdim.cuda.ring import FrameRing
-from irdim.detector import InputStep
 from irdim.differencing import STACK, InputSpec, network_input, noise_scale, planes
 from irdim.grid import pad_to_stride
+from irdim.input_step import InputStep
 from irdim.sources import Frame
 
 SHIFTS = np.array([[0.3, -0.45], [-2.5, 7.25], [40.0, -1e-3]], np.float32)

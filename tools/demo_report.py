@@ -11,8 +11,9 @@ import numpy as np
 
 from irdim.bundle import Bundle
 from irdim.dataset import Dataset, Sequence
-from irdim.detector import Detector, InputStep, Prepared
+from irdim.detector import Detector
 from irdim.fieldlog import TALLY, kind_in
+from irdim.input_step import InputStep, Prepared
 from irdim.report import Figure, Section, Table, picture, plot, show_frame, side_by_side, write_report
 from irdim.sources import Frame
 

@@ -1,22 +1,20 @@
-"""Frames in, detections out: history, differencing, engine, decoding. The same steps for `evaluate`, `mine` and the edge."""
+"""Frames in, detections out: the input step, engine, decoding. The same steps for `evaluate`, `mine` and the edge."""
 
 import dataclasses
 import logging
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 import numpy as np
 
 from irdim.boxes import Detection
 from irdim.bundle import Bundle, ModelCard
-from irdim.differencing import InputSpec, network_input
 from irdim.engines import Engine
 from irdim.engines.choice import open_bundle_engine
 from irdim.engines.tensorrt import TensorRtEngine
 from irdim.errors import InputError
 from irdim.evidence import Evidence
-from irdim.grid import decode, pad_to_stride
-from irdim.history import History
+from irdim.grid import decode
+from irdim.input_step import Input, InputStep, Prepared
 from irdim.sources import Frame
 
 logger = logging.getLogger("irdim.detector")
@@ -35,73 +33,7 @@ class Step:
     shift: tuple[float, float] = (0.0, 0.0)
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """image: (C, H, W) float32, what the network reads, padded to its stride: an array, or a GpuImage that only an engine of the same GPU reads; shape:
-    (H, W) of the frame; shift: as in Step."""
-
-    image: Any
-    shape: tuple[int, int]
-    shift: tuple[float, float]
-
-
-class Input(Protocol):
-    """History and differencing: frame by frame to what the network reads."""
-
-    @property
-    def breaks(self) -> int:
-        """How often what came before was forgotten: a gap, another size, a reset."""
-        ...
-
-    def push(self, frame: Frame) -> Prepared | str:
-        """Take the newest frame. Returns its input, or the reason why there is none yet."""
-        ...
-
-    def prime(self, frames: list[Frame]) -> None:
-        """Take frames for history alone, oldest first."""
-
-    def reset(self, reason: str = "history") -> None:
-        """Forget the frames seen so far; `reason` is what `push` gives until there are enough again."""
-
-
-class InputStep:
-    """The Input on the host."""
-
-    def __init__(self, card: ModelCard) -> None:
-        self.card = card
-        self._history = History(card.input, card.interval)
-
-    def push(self, frame: Frame) -> Prepared | str:
-        """See Input."""
-        stack = self._history.push(frame)
-        if isinstance(stack, str):
-            return stack
-        image = pad_to_stride(network_input(stack.frames, self.card.input, stack.shifts), self.card.stride)
-        height, width = frame.pixels.shape
-        return Prepared(image, (height, width), motion(stack.shifts, self.card.input))
-
-    @property
-    def breaks(self) -> int:
-        """See Input."""
-        return self._history.breaks
-
-    def prime(self, frames: list[Frame]) -> None:
-        """See Input."""
-        for frame in frames:
-            self._history.add(frame)
-
-    def reset(self, reason: str = "history") -> None:
-        """See Input."""
-        self._history.reset(reason)
-
-
-def motion(shifts: np.ndarray, spec: InputSpec) -> tuple[float, float]:
-    """Camera motion (dy, dx) in px a frame, from the shifts of a stack, (3, 2)."""
-    dy, dx = shifts[0] / spec.frame_step
-    return float(dy), float(dx)
-
-
-def input_step(card: ModelCard, engine: Engine) -> Input:
+def open_input(card: ModelCard, engine: Engine) -> Input:
     """On the GPU where the engine is there, else on the host."""
     if isinstance(engine, TensorRtEngine):
         from irdim.cuda.input import GpuInputStep
@@ -119,7 +51,7 @@ class Detector:
     def __init__(self, card: ModelCard, engine: Engine) -> None:
         self.card, self.engine = card, engine
         self.thresholds = card.thresholds
-        self.input = input_step(card, engine)
+        self.input = open_input(card, engine)
         self._evidence = Evidence() if card.evidence else None
 
     @classmethod

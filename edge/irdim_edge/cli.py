@@ -16,9 +16,10 @@ from irdim.files import atomic_file
 from irdim.remote import hide_password
 from irdim_edge import daemon, logs
 from irdim_edge.cameras.drivers import ADDRESSES
-from irdim_edge.config import STARTER, Config, check_config, commented_config, load_config, number_or_text, parse_config
+from irdim_edge.config import STARTER, Config, commented_config, load_config, number_or_text, parse_config
 from irdim_edge.engine_commands import bench, build, inspect
 from irdim_edge.keys import keygen
+from irdim_edge.preflight import check_config
 from irdim_edge.record_command import record
 from irdim_edge.spool import Spool
 from irdim_edge.status import read_status

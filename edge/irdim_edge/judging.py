@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 
 from irdim.bundle import Bundle
-from irdim.detector import Detector, Prepared, Step
+from irdim.detector import Detector, Step
+from irdim.input_step import Prepared
 from irdim.sources import Frame
 from irdim.tracks import Track, Tracker, Verdict
 from irdim_edge.candidates import Candidates

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from irdim.bundle import Bundle
-from irdim.detector import Detector, Prepared
+from irdim.detector import Detector
+from irdim.input_step import Prepared
 from irdim.sources import Frame
 from irdim_edge.cameras import Began, Camera, Shot
 

@@ -9,9 +9,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from irdim.cuda.gpu import Gpu
 from irdim.engines.building import open_built
 from irdim.engines.choice import engine_graph
-from irdim.engines.tensorrt import Gpu
 from irdim.engines.tensorrt_api import load_tensorrt
 from irdim.errors import InputError
 from irdim.signing import Signer

@@ -11,9 +11,10 @@ import numpy as np
 from irdim.boxes import Detection
 from irdim.bundle import ModelCard
 from irdim.dataset import Dataset, Sequence
-from irdim.detector import Detector, InputStep, Prepared
+from irdim.detector import Detector
 from irdim.engines import Engine
 from irdim.errors import InputError
+from irdim.input_step import InputStep, Prepared
 from irdim.metrics import CentreDistance, paired_difference
 from irdim.sources import Frame
 

@@ -8,7 +8,7 @@ import numpy as np
 from irdim.boxes import TARGET, Box
 from irdim.bundle import ModelCard
 from irdim.dataset import Dataset, Sequence
-from irdim.detector import InputStep, Prepared
+from irdim.input_step import InputStep, Prepared
 from irdim.sources import Frame
 
 COUNT = 6

@@ -12,10 +12,11 @@ import irdim_edge
 from irdim.bundle import Bundle
 from irdim.cuda.compiler import kernels_for
 from irdim.cuda.input import GpuInputStep
-from irdim.detector import Detector, InputStep, Prepared
+from irdim.detector import Detector
 from irdim.differencing import CHANNELS
 from irdim.engines.onnx import OnnxEngine
 from irdim.engines.tensorrt import TensorRtEngine
+from irdim.input_step import InputStep, Prepared
 from irdim.sources import Frame
 from irdim_edge.benchmark import moving_scene
 

@@ -25,8 +25,8 @@ from test_daemon import config, lines, record, wait_for
 
 from irdim.errors import InputError
 from irdim_edge.config import load_config
+from irdim_edge.config.addresses import Broker, split_address
 from irdim_edge.daemon import run
-from irdim_edge.output.addresses import Broker, split_address
 from irdim_edge.output.bearings import Optics
 from irdim_edge.output.network import LARGEST, Mqtt, Udp, encode
 from irdim_edge.status import Summary

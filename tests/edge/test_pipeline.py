@@ -10,8 +10,9 @@ import pytest
 from test_daemon import config, lines, record
 
 from irdim.bundle import Bundle
-from irdim.detector import Detector, InputStep
+from irdim.detector import Detector
 from irdim.errors import InputError
+from irdim.input_step import InputStep
 from irdim.sources import Frame, open_source
 from irdim_edge import daemon
 from irdim_edge.cameras import Began, Shot

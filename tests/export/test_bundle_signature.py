@@ -15,7 +15,8 @@ from irdim.engines.choice import engine_graph, open_bundle_engine
 from irdim.engines.options import BuildOptions, engine_key, parse_size
 from irdim.errors import InputError
 from irdim.signing import Signer, generate_key
-from irdim_edge.config import check_config, parse_config
+from irdim_edge.config import parse_config
+from irdim_edge.preflight import check_config
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from irdim.engines.tensorrt import Gpu
+from irdim.cuda.gpu import Gpu
 from irdim.engines.tensorrt_api import load_tensorrt
 from irdim.errors import InputError
 

@@ -8,10 +8,11 @@ import pytest
 import irdim_edge
 from irdim.bundle import Bundle
 from irdim.cuda.input import GpuInputStep
-from irdim.detector import Detector, InputStep, Prepared
+from irdim.detector import Detector
 from irdim.engines.building import open_built
 from irdim.engines.choice import engine_graph, open_bundle_engine
 from irdim.engines.options import BuildOptions
+from irdim.input_step import InputStep, Prepared
 from irdim.sources import Frame
 from irdim_edge.benchmark import moving_scene
 

@@ -7,11 +7,11 @@ import pytest
 from cuda_cases import SCENES, SHIFTS, check, follow_both, moving_frames, random_stack
 
 from irdim.bundle import ModelCard, Thresholds
+from irdim.cuda.gpu import Gpu
 from irdim.cuda.input import GpuInputStep
 from irdim.cuda.kernels import Kernels
-from irdim.detector import Prepared
 from irdim.differencing import CHANNELS, NO_SHIFT, STACK, InputSpec
-from irdim.engines.tensorrt import Gpu
+from irdim.input_step import Prepared
 from irdim.sources import Frame
 
 

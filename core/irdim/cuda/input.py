@@ -1,24 +1,33 @@
-"""The detector's input step on the GPU: what irdim.detector.InputStep does, with images that never come back to the host.
+"""The detector's input step on the GPU: what irdim.input_step.InputStep does, with images that never come back to the host.
 
 Only the newest frame is uploaded. Which frames belong together, and how far the camera moved between them, is found on the host as ever (irdim.history,
 irdim.registration): that takes the camera's own pixels, which are there.
 """
 
+from typing import Any, Protocol
+
 from irdim.bundle import ModelCard
+from irdim.cuda.gpu import Gpu
 from irdim.cuda.kernels import Kernels, NetworkInput
 from irdim.cuda.memory import GpuImage
 from irdim.cuda.ring import FrameRing
-from irdim.detector import Prepared, motion
-from irdim.engines.tensorrt import TensorRtEngine
 from irdim.history import History
+from irdim.input_step import Prepared, motion
 from irdim.sources import Frame
+
+
+class Engine(Protocol):
+    """What runs next on the same stream."""
+
+    gpu: Gpu
+    stream: Any
 
 
 class GpuInputStep:
     """History and differencing before one TensorRT engine, on its stream: frame by frame to what the engine reads. One thread pushes; another may run the
     engine on what came out before."""
 
-    def __init__(self, card: ModelCard, engine: TensorRtEngine) -> None:
+    def __init__(self, card: ModelCard, engine: Engine) -> None:
         """Raises InputError where the kernels cannot be compiled for the GPU."""
         self.card = card
         self._gpu, self._stream = engine.gpu, engine.stream

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from irdim.cuda.cache import default_cache
 from irdim.cuda.compiler import MOST_BINS, STRIP, kernels_for
+from irdim.cuda.gpu import Gpu
 from irdim.cuda.memory import DeviceMemory, GpuImage, GpuImages
 from irdim.cuda.ring import FrameRing
 from irdim.differencing import NO_SHIFT, STACK, InputSpec, difference_planes, whole_pixels
-from irdim.engines.options import default_cache
-from irdim.engines.tensorrt import Gpu
 from irdim.noise import SAMPLE, pixel_stride
 
 BLOCK = (32, 8, 1)  # threads along x and y; a row of 32 reads neighbouring pixels

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from irdim.engines.tensorrt import Gpu
+from irdim.cuda.gpu import Gpu
 from irdim.errors import InputError
 
 

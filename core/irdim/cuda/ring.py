@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from irdim.cuda.gpu import Gpu
 from irdim.cuda.memory import DeviceMemory
-from irdim.engines.tensorrt import Gpu
 
 
 class FrameRing:

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from irdim.cuda.cache import default_cache
+from irdim.cuda.gpu import Gpu
 from irdim.engines.agreement import Agreement, compare_engines
 from irdim.engines.onnx import OnnxEngine
-from irdim.engines.options import BuildOptions, default_cache, engine_key
-from irdim.engines.tensorrt import Gpu, TensorRtEngine
+from irdim.engines.options import BuildOptions, engine_key
+from irdim.engines.tensorrt import TensorRtEngine
 from irdim.engines.tensorrt_api import load_tensorrt, make_logger, network_flags, parse, precision_flags, strongly_typed
 from irdim.errors import InputError
 from irdim.files import atomic_file, read_json, sha256, write_json

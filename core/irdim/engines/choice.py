@@ -5,9 +5,9 @@ import logging
 from pathlib import Path
 
 from irdim.bundle import HALF_GRAPH, SAMPLES, Bundle
+from irdim.cuda.gpu import Gpu
 from irdim.engines import ENGINES, Engine, open_engine
 from irdim.engines.building import Graph, open_built
-from irdim.engines.tensorrt import Gpu
 from irdim.engines.tensorrt_api import load_tensorrt
 from irdim.errors import InputError
 

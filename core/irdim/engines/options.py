@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from irdim.errors import InputError
 
@@ -56,8 +54,3 @@ def engine_key(graph_digest: str, tensorrt: str, gpu: str, options: BuildOptions
     """16 hex digits of all that decides an engine."""
     decides = [graph_digest, tensorrt, gpu, stride, asdict(options)]
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def default_cache() -> Path:
-    """`irdim/engines` in the user's cache folder."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "irdim" / "engines"

@@ -1,49 +1,14 @@
 """TensorRT on the GPU: one stream, buffers made once for a frame size, named tensors. pycuda and tensorrt are imported when they are used."""
 
-import contextlib
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from irdim.cuda.gpu import Gpu
+from irdim.cuda.memory import GpuImage
 from irdim.engines.options import size_text
 from irdim.engines.tensorrt_api import load_tensorrt, make_logger
 from irdim.errors import InputError
-
-if TYPE_CHECKING:
-    from irdim.cuda.memory import GpuImage
-
-
-class Gpu:
-    """The first CUDA device and its primary context, which other libraries of the process share. name: with its compute capability; architecture: that as
-    CUDA's compilers write it, such as sm_87."""
-
-    def __init__(self) -> None:
-        """Raises InputError where there is no pycuda or no device."""
-        try:
-            import pycuda.driver as cuda
-        except ImportError as error:
-            raise InputError(
-                f"pycuda cannot be imported ({error}); install irdim[jetson], or take --engine onnxruntime"
-            ) from None
-        try:
-            cuda.init()
-            device = cuda.Device(0)
-        except cuda.Error as error:
-            raise InputError(f"no CUDA device ({error}); take --engine onnxruntime") from None
-        self.cuda = cuda
-        major, minor = device.compute_capability()
-        self.name, self.architecture = f"{device.name()} {major}.{minor}", f"sm_{major}{minor}"
-        self._context = device.retain_primary_context()
-
-    @contextlib.contextmanager
-    def current(self) -> Iterator[None]:
-        """The context is this thread's within."""
-        self._context.push()
-        try:
-            yield
-        finally:
-            self.cuda.Context.pop()
 
 
 class TensorRtEngine:
@@ -73,7 +38,7 @@ class TensorRtEngine:
             self._done = gpu.cuda.Event(gpu.cuda.event_flags.DISABLE_TIMING)
         self._buffers: _Buffers | None = None
 
-    def run(self, image: "np.ndarray | GpuImage") -> np.ndarray:
+    def run(self, image: np.ndarray | GpuImage) -> np.ndarray:
         """See Engine.run; of a GpuImage nothing is copied. Raises InputError where the image is not of a size that the engine was built for."""
         with self.gpu.current():
             if self._buffers is None or self._buffers.shape != image.shape:

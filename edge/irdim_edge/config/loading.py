@@ -1,4 +1,4 @@
-"""Reading, checking and writing a configuration: TOML, relative paths counted from its folder, an unknown key refused."""
+"""Reading and writing a configuration: TOML, relative paths counted from its folder, an unknown key refused."""
 
 import json
 import math
@@ -8,10 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from irdim.bundle import Bundle
 from irdim.errors import InputError
-from irdim.remote import check_url, hide_password
-from irdim_edge.cameras import open_camera
+from irdim.remote import hide_password
 from irdim_edge.config.sections import Section
 from irdim_edge.config.whole import Config, is_starter
 
@@ -41,15 +39,6 @@ def parse_config(text: str, path: Path) -> Config:
     except ValidationError as error:
         raise InputError(f"{path}: {_first(error)}") from None
     return _absolute(config, path.resolve().parent)
-
-
-def check_config(config: Config, *, bundle: bool, source: bool, upload: bool) -> None:
-    """Look at what a configuration names: the bundle loads, the recordings open and suit it, the URL can be used. Raises InputError."""
-    card = Bundle.load(config.bundle_path, config.require_signed_by).card if bundle else None
-    if source:
-        open_camera(config.camera, card.interval if card else None)
-    if upload:
-        check_url(config.upload.url)
 
 
 def number_or_text(text: str | None) -> float | str | None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from irdim.errors import InputError
 from irdim.remote import has_password
 from irdim.tracks import TrackerOptions
-from irdim_edge.output.addresses import Broker, split_address
+from irdim_edge.config.addresses import Broker, split_address
 from irdim_edge.transfer import Hours
 
 FilePath = Annotated[str, Field(min_length=1)]

@@ -9,7 +9,7 @@ from collections import Counter
 from typing import Any, Protocol
 
 from irdim.errors import InputError
-from irdim_edge.output.addresses import Broker
+from irdim_edge.config.addresses import Broker
 
 CLOSING = 0.5  # seconds that the end of the run waits
 LARGEST = 60_000  # bytes of a message; a datagram takes 65,507

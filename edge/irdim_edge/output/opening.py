@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from irdim.errors import InputError
-from irdim_edge.output.addresses import Broker, split_address
+from irdim_edge.config.addresses import Broker, split_address
 from irdim_edge.output.bearings import Optics
 from irdim_edge.output.network import Mqtt, Publisher, Udp
 

@@ -13,30 +13,15 @@ from irdim_train.checking.findings import Finding, Severity, cut_around
 from irdim_train.checking.frames import SEEN_AS, FrameCheck, thumbnail
 from irdim_train.checking.jumps import find_jumps
 from irdim_train.checking.labels import LabelCheck
+from irdim_train.checking.seen import COLUMNS, Seen
 from irdim_train.checking.sets import compare_sets, recordings
 from irdim_train.checking.subjects import Subject
 from irdim_train.checking.suggest import Sizing, suggest_frame_step, table_1
 from irdim_train.target_properties import speeds
 
-COLUMNS = ("frame", "scr", "box", "spot", "offset_x", "offset_y")
 CLEARLY_OFF, OFF = 2.0, 0.4  # px; median distance of labels from what they label: harmful, worth a look
 SHOWN = 12  # jumps of a sequence with a picture
 FEW = 20  # targets, below which no systematic offset is claimed
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What is kept of a sequence that could be read. targets: (n, len(COLUMNS)); speeds: (n,) px a frame against the background, NaN where unknown."""
-
-    subject: Subject
-    frames: int
-    boxes: int
-    shape: tuple[int, int]
-    dtype: str
-    targets: np.ndarray
-    speeds: np.ndarray
-    digests: np.ndarray
-    scene: np.ndarray
 
 
 @dataclass

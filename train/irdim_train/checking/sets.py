@@ -2,30 +2,27 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from irdim.wording import number_of
 from irdim_train.checking.findings import Finding
-
-if TYPE_CHECKING:
-    from irdim_train.checking.run import Seen
+from irdim_train.checking.seen import Seen
 
 ALIKE = 0.9  # correlation of two scenes' thumbnails from which they are near-identical
 BLOCK = 512  # sequences compared with all others at a time
 
 
-def recordings(seen: Sequence["Seen"]) -> list["Seen"]:
+def recordings(seen: Sequence[Seen]) -> list[Seen]:
     """Those that are no field logs, which are cut short and overlap by design; all of them where there is nothing else."""
     return [s for s in seen if not _is_log(s)] or list(seen)
 
 
-def _is_log(seen: "Seen") -> bool:
+def _is_log(seen: Seen) -> bool:
     return seen.subject.name.startswith("log-")  # as ingest names them
 
 
-def compare_sets(seen: Sequence["Seen"], findings: list[Finding]) -> None:
+def compare_sets(seen: Sequence[Seen], findings: list[Finding]) -> None:
     """Add what is found between the sequences."""
     _shared_groups(seen, findings)
     _shared_frames(seen, findings)
@@ -34,7 +31,7 @@ def compare_sets(seen: Sequence["Seen"], findings: list[Finding]) -> None:
     _empty_splits(seen, findings)
 
 
-def _shared_groups(seen: Sequence["Seen"], findings: list[Finding]) -> None:
+def _shared_groups(seen: Sequence[Seen], findings: list[Finding]) -> None:
     splits: dict[str, set[str]] = {}
     for s in seen:
         splits.setdefault(s.subject.group, set()).add(s.subject.split)
@@ -44,7 +41,7 @@ def _shared_groups(seen: Sequence["Seen"], findings: list[Finding]) -> None:
             findings.append(Finding("shared scene", text))
 
 
-def _shared_frames(seen: Sequence["Seen"], findings: list[Finding]) -> None:
+def _shared_frames(seen: Sequence[Seen], findings: list[Finding]) -> None:
     """The same pixels in two sequences: harmful where these are in two splits."""
     first: dict[bytes, int] = {}
     pairs: Counter[tuple[int, int]] = Counter()
@@ -63,7 +60,7 @@ def _shared_frames(seen: Sequence["Seen"], findings: list[Finding]) -> None:
         findings.append(Finding("shared frames" if apart else "duplicate", text, b.name))
 
 
-def _similar_scenes(seen: Sequence["Seen"], findings: list[Finding]) -> None:
+def _similar_scenes(seen: Sequence[Seen], findings: list[Finding]) -> None:
     known = [s for s in seen if s.scene.any()]
     if len({s.subject.split for s in known}) < 2:
         return
@@ -80,7 +77,7 @@ def _similar_scenes(seen: Sequence["Seen"], findings: list[Finding]) -> None:
                 findings.append(Finding("similar scene", text, b.name))
 
 
-def _mixed(seen: Sequence["Seen"], findings: list[Finding]) -> None:
+def _mixed(seen: Sequence[Seen], findings: list[Finding]) -> None:
     for what, of in (
         ("frame sizes", Counter(f"{s.shape[1]}x{s.shape[0]}" for s in recordings(seen))),
         ("depths", Counter(s.dtype for s in seen)),
@@ -96,7 +93,7 @@ def _mixed(seen: Sequence["Seen"], findings: list[Finding]) -> None:
             )
 
 
-def _empty_splits(seen: Sequence["Seen"], findings: list[Finding]) -> None:
+def _empty_splits(seen: Sequence[Seen], findings: list[Finding]) -> None:
     targets = Counter({s.subject.split: 0 for s in seen})
     for s in seen:
         targets[s.subject.split] += len(s.targets)

@@ -8,8 +8,8 @@ import numpy as np
 from irdim.bundle import ModelCard
 from irdim.dataset import Dataset
 from irdim.dataset import Sequence as Recording
-from irdim.detector import InputStep
 from irdim.engines import Engine
+from irdim.input_step import InputStep
 from irdim.sources import Frame
 
 
