@@ -63,12 +63,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     with Dataset.open(asked.data) as data:
         spec = InputSpec(frame_step=asked.frame_step)
-        measured = methods(data, asked.networks, spec)
-        for out in asked.yolo:
-            for evidence in (False, True):
-                name = f"YOLO11n, {out.name}" + ", with evidence" * evidence
-                measured[name] = partial(score_yolo, data, out, spec, evidence, asked.python)
-        for name, measure in measured.items():
+        for name, measure in methods(data, asked.networks, asked.yolo, asked.python, spec).items():
             rows.append({"method": name, **measure(asked.split)})
             print(json.dumps(rows[-1]), flush=True)
             written = {"command": " ".join(sys.argv), "date": str(date.today()), "rows": rows}
@@ -77,12 +72,18 @@ def main() -> None:
     print(table(rows))
 
 
-def methods(data: Dataset, networks: list[Path], spec: InputSpec) -> dict[str, Callable[[str], dict[str, Any]]]:
+def methods(
+    data: Dataset, networks: list[Path], yolo: list[Path], python: Path | None, spec: InputSpec
+) -> dict[str, Callable[[str], dict[str, Any]]]:
     """Name to what measures it on a split."""
     found: dict[str, Callable[[str], dict[str, Any]]] = {}
     for path in networks:
         for name, card, engine, one in engines(path):
             found[name] = partial(score_network, data, card, engine, one)
+    for out in yolo:
+        for evidence in (False, True):
+            name = f"YOLO11n, {out.name}" + ", with evidence" * evidence
+            found[name] = partial(score_yolo, data, out, spec, evidence, python)
     for detectors in (*((d,) for d in DETECTORS), DETECTORS):
         name = detectors[0] if len(detectors) == 1 else "mean of the three"
         found[name] = partial(score_classical, data, detectors, spec)
@@ -205,7 +206,7 @@ def read_yolo(data: Dataset, out: Path, evidence: bool, split: str) -> Iterable[
     for sequence in data.sequences(split):
         path = out / split / f"{sequence.name}.npz"
         if not path.exists():
-            continue  # shorter than the history
+            sys.exit(f"error: {path}: not there; has bench/yolo.py come to its end?")
         with np.load(path) as held:
             frames, ends, rows, shifts = held["frames"], held["ends"], held["rows"], held["shifts"]
         past, kept = Evidence(), list[list[list[float]]]()
