@@ -130,24 +130,6 @@ def test_it_waits_for_a_person_and_goes_on_when_all_is_decided(begun, data, tmp_
     assert state.turns[0].reviewed == len(items)
 
 
-@pytest.mark.parametrize(("rule", "drawn"), [("ask", 2), ("oracle", 2), ("agree", 0)])
-def test_a_short_queue_leaves_room_for_a_few_random_frames(data, truth, tmp_path, rule, drawn):
-    """Six may be asked and nothing is queued; `agree` has no answer to a whole frame."""
-    known = str(truth) if rule == "oracle" else None
-    state = open_loop(tmp_path / "loop", config(data, decide=rule, truth=known))
-
-    def stop(text: str) -> None:
-        if text.endswith(("crop", "decide")):
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        iterate(state, CPU, tell=stop)
-    state.step = "choose"
-    with pytest.raises(KeyboardInterrupt):
-        iterate(state, CPU, tell=stop)
-    assert state.turn.chosen == ({"sample": drawn} if drawn else {})
-
-
 def test_what_nobody_looked_at_is_covered_once_and_counts_again_when_decided(data, truth):
     with Dataset.open(data) as d, Dataset.open(truth) as right:
         assert cover_pool(d, ()) == ["seq2", "seq3"] == cover_pool(d, ())

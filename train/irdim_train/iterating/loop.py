@@ -1,6 +1,5 @@
 """The steps of the loop. Each can be repeated, and what is done is written down, so that a kill or a person's pause costs nothing."""
 
-import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,7 +29,6 @@ from irdim_train.refining import RefineOptions, enqueue_doubts, refine
 from irdim_train.refining.folds import fold_engines
 from irdim_train.runs import FitConfig
 
-EXPLORED = 0.2  # share of the budget for frames drawn at random, where the queue has room
 LOSSES = "losses.npy"  # (n,) float64 nats of all labels, in a turn's folder
 
 
@@ -139,10 +137,6 @@ def _choose(state: LoopState, data: Dataset, device: torch.device) -> None:
         state.turn.items = queue_random_frames(data, state.pool, c.budget, state.turn.number)
     else:
         state.turn.items = [i.id for i in choose_items(data.queue_items("open"), c.budget)]
-        left = min(c.budget - len(state.turn.items), math.ceil(EXPLORED * c.budget))
-        if left and (c.decide == "ask" or c.truth is not None):
-            # a network that knows little asks little: whole frames teach it, and show what it never saw
-            state.turn.items += queue_random_frames(data, state.pool, left, state.turn.number)
     kinds = {i.id: i.kind for i in data.queue_items()}
     state.turn.chosen = dict(Counter(kinds[number] for number in state.turn.items))
 
