@@ -1,6 +1,7 @@
 """Where field logs travel: any fsspec URL. SFTP goes through a client of our own that checks the server's host key."""
 
 import base64
+import contextlib
 import hashlib
 import logging
 import os
@@ -51,6 +52,13 @@ def open_remote(
             raise
         raise InputError(f"{hide_password(url)}: not an fsspec URL ({error})") from None
     return fs, str(path)
+
+
+def close_remote(fs: Any) -> None:
+    """Give back the connection of a file system that is not used again; an SFTP client that nobody closes keeps a thread and a socket."""
+    if callable(close := getattr(fs, "close_connection", None)):
+        with contextlib.suppress(Exception):  # it may be broken
+            close()
 
 
 def check_url(url: str) -> None:
@@ -189,6 +197,9 @@ def _open_sftp(
             finally:
                 watchdog.cancel()
             self.ftp.get_channel().settimeout(timeout)
+
+        def close_connection(self) -> None:
+            self.client.close()
 
     if known_hosts is not None and not known_hosts.is_file():
         raise InputError(f"{known_hosts}: there is no such known_hosts file")

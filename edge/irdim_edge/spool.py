@@ -26,6 +26,7 @@ EVICTED, DAMAGED, UPLOADING, WRITING = "evicted.jsonl", "damaged", "upload.lock"
 NOT_TAKEN = "not taken"
 MOST_DAMAGED = 0.05  # share of the spool's bytes that damaged files may take besides
 MOST_RECORD = 0.025  # as much evicted.jsonl before it becomes evicted.1.jsonl, of which there is one
+LEAST_RECORD = 1 << 20  # bytes that it may have however small the spool is: some 3,000 evictions
 DAY = 86400.0
 FORGET_EVERY = 3600.0  # seconds between two clearings of the index
 CLOCK_SET = datetime(
@@ -215,7 +216,7 @@ class Spool:
 
     def _record(self, leaving: list[Entry], why: str) -> None:
         path = self.folder / EVICTED
-        if path.is_file() and path.stat().st_size > MOST_RECORD * self.bounds.bytes:
+        if path.is_file() and path.stat().st_size > max(MOST_RECORD * self.bounds.bytes, LEAST_RECORD):
             path.replace(path.with_name("evicted.1.jsonl"))
         lines = JsonLines(path)
         try:

@@ -15,7 +15,7 @@ from typing import Any
 
 from irdim.errors import InputError
 from irdim.fieldlog import digest_in
-from irdim.remote import TIMEOUT, describe_failure, open_remote
+from irdim.remote import TIMEOUT, close_remote, describe_failure, open_remote
 from irdim_edge.spool import Spool
 from irdim_edge.spool_index import Entry
 from irdim_edge.transfer import Hours, Pace, Stopped, put
@@ -76,6 +76,7 @@ class Uploader:
             fs, folder = self._connected()
             wrong = fs.exists(folder) and not fs.isdir(folder)
         except Exception as error:  # every transport has exceptions of its own
+            self._disconnect()
             raise InputError(self.destination.describe(error)) from None
         if wrong:
             raise InputError(self.destination.describe(NotADirectoryError("is a file; name a folder")))
@@ -100,7 +101,7 @@ class Uploader:
                     break
                 except Exception as error:  # every transport has exceptions of its own
                     failed += 1
-                    self._remote = None  # a broken connection is not used again
+                    self._disconnect()  # a broken connection is not used again
                     self.state.failures += 1
                     self.state.last_error = self.destination.describe(error)
         return done
@@ -141,10 +142,11 @@ class Uploader:
             last = self._finishing.is_set()
             done = self.run_once()
             if last:
-                return
+                break
             slower = min(max(pause, 1.0) * 2, LONGEST_WAIT)
             pause = slower if self.state.last_error and not done else self.interval
             self._wake.wait(_jittered(pause))
+        self._disconnect()
 
     def _allowed(self) -> bool:
         return self.destination.hours.allow(datetime.now())
@@ -153,6 +155,11 @@ class Uploader:
         if self._remote is None:
             self._remote = self.destination.open()
         return self._remote
+
+    def _disconnect(self) -> None:
+        if self._remote is not None:
+            close_remote(self._remote[0])
+            self._remote = None
 
     def _upload(self, entry: Entry) -> int:
         try:

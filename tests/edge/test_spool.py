@@ -55,7 +55,15 @@ def test_the_least_valuable_are_evicted_and_recorded(tmp_path, bound):
     assert box.evicted == {"missed": 2}
 
 
-def test_the_record_of_evictions_stays_small_beside_the_spool(tmp_path):
+def test_a_small_spool_remembers_its_evictions_too(tmp_path):
+    box = spool(tmp_path, size=3 * SIZE + SIZE // 2)
+    for seed in range(40):
+        add(box, suspect(seed, seed / 100))
+    assert [e["score"] for e in evictions(tmp_path)] == [seed / 100 for seed in range(37)]
+
+
+def test_the_record_of_evictions_stays_small_beside_the_spool(tmp_path, monkeypatch):
+    monkeypatch.setattr("irdim_edge.spool.LEAST_RECORD", 0)
     box = spool(tmp_path, size=3 * SIZE + SIZE // 2)
     for seed in range(40):
         add(box, suspect(seed, seed / 100))

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import signal
@@ -5,9 +6,11 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+import paramiko
 import pytest
 from logs import add, filled, suspect
 from servers import Proxy
@@ -306,7 +309,7 @@ def test_one_connection_in_three_fails_and_all_arrives_once(kind, request, tmp_p
         passes += 1
         assert passes < 40, uploader.state
         uploader.run_once()
-        uploader._remote = None  # a new connection for each pass, so that the share holds
+        uploader._disconnect()  # a new connection for each pass, so that the share holds
     proxy.stop()
     assert proxy.cut >= 1
     assert {n: d for n, d in contents(folder).items() if not n.startswith(".")} == sent
@@ -329,6 +332,30 @@ def test_a_server_that_hangs_is_given_up_and_tried_again(kind, request, tmp_path
     assert uploader.run_until_empty()
     proxy.stop()
     assert contents(folder) == sent
+
+
+def test_connections_that_failed_leave_no_thread_behind(request, tmp_path):
+    """A silent server, six times over: what is held then is one connection at most."""
+    proxy, where, _ = through_proxy("sftp", request, tmp_path)
+    where = replace(where, timeout=0.5)
+    uploader = Uploader(filled(tmp_path / "spool", 1), where)
+
+    for hang in (False, True) * 6:
+        proxy.hang = hang
+        with contextlib.suppress(InputError):
+            uploader.check()
+        if hang:
+            uploader.run_once()
+    proxy.hang = False
+
+    def held() -> list[threading.Thread]:
+        return [t for t in threading.enumerate() if isinstance(t, paramiko.Transport)]  # each has its socket
+
+    end = time.monotonic() + 20
+    while len(held()) > 1 and time.monotonic() < end:  # one that was closed ends a moment later
+        time.sleep(0.1)
+    proxy.stop()
+    assert len(held()) <= 1
 
 
 @pytest.mark.parametrize("kind", ["sftp", "s3"])
