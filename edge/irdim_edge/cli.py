@@ -19,7 +19,7 @@ from irdim_edge.cameras.drivers import ADDRESSES
 from irdim_edge.config import STARTER, Config, commented_config, load_config, number_or_text, parse_config
 from irdim_edge.engine_commands import bench, build, inspect
 from irdim_edge.keys import keygen
-from irdim_edge.preflight import check_config
+from irdim_edge.preflight import check_config, check_run
 from irdim_edge.record_command import record
 from irdim_edge.spool import Spool
 from irdim_edge.status import read_status
@@ -108,6 +108,8 @@ def run(config: ConfigFile, as_json: AsJson = False) -> None:
         summary = daemon.run(settings, stopping, lambda s: change(lambda: s.line), reloading, lambda: _checked(config))
     if summary.state == daemon.RELOADING:
         begin_anew(stopping)
+        summary.state = "stopped"  # it came back: a signal wants an end
+        summary.save(settings.out_path)
     if as_json:
         print(json.dumps(summary.to_json()))
         return
@@ -118,7 +120,7 @@ def run(config: ConfigFile, as_json: AsJson = False) -> None:
 def _checked(path: Path) -> Config:
     """The configuration as it is now. Raises InputError where a run could not begin with it."""
     settings = load_config(path)
-    check_config(settings, bundle=True, source=True, upload=bool(settings.upload.url))
+    check_run(settings)
     return settings
 
 

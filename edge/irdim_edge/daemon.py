@@ -264,6 +264,8 @@ class _Run:
         self._reloading.clear()
         if asked:
             self._look_at_configuration()
+        if self.changed:
+            return
         if self._newest is not None:
             self._takeover.look(self._newest.frame.pixels, self._suits, asked=asked)
         if self._tallies.age >= TALLY_EVERY:
@@ -276,7 +278,7 @@ class _Run:
         """One that changed and can be used ends the run; whoever began it begins it anew. A recording is not begun anew."""
         try:
             changed = self._reread() != self._config
-        except InputError as error:
+        except Exception as error:  # whatever it is, the one before goes on
             logger.error("the configuration is not taken over (%s); the one before goes on", error)
             self.note(error)
             return

@@ -108,7 +108,7 @@ def read_status(folder: Path) -> dict[str, Any]:
     status = read_json(folder / FILE, "status (has irdim-edge run with this configuration?)")
     if not isinstance(status, dict) or status.get("v") != 1:
         raise InputError(f"{folder / FILE}: not a status of this irdim")
-    if status.get("state") == "running" and not is_running(folder):
+    if status.get("state") in ("running", "reloading") and not is_running(folder):
         status["state"] = "killed"
     return status
 

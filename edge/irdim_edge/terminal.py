@@ -61,4 +61,4 @@ def begin_anew(stopping: Stop) -> None:
         signal.signal(number, signal.SIG_DFL)  # from here on they end the process at once, whatever it is just then
     if not stopping.signalled:
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # a library's handle of the camera must not go along
-        os.execv(sys.executable, [sys.executable, "-m", "irdim_edge", *sys.argv[1:]])
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

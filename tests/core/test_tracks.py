@@ -211,3 +211,12 @@ def test_two_hundred_detections_a_frame_stay_fast_and_bounded():
         tracker.update(t, t / 25, [seen(*rng.uniform(0, 512, 2), rng.uniform(0.05, 0.6)) for _ in range(200)])
     assert time.process_time() - began < 60 * 0.15
     assert len(tracker.tracks) < 200 * 14
+
+
+@pytest.mark.parametrize("every", [1, 5, 10, 50])
+def test_noise_makes_no_tracks_however_many_frames_are_skipped(every):
+    rng, tracker = np.random.default_rng(0), Tracker()
+    for frame in range(0, 400 * every, every):
+        found = [Detection(*rng.uniform((0, 0), (640, 512)), 3, 3, 0.9) for _ in range(2)]
+        tracker.update(frame, frame / 25, found)
+    assert tracker.confirmed == 0

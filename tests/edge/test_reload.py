@@ -62,7 +62,9 @@ def test_a_changed_configuration_is_taken_over_by_the_same_process(start, small_
     config(tmp_path, small_bundle, **live, **{"camera.masks": [[[0, 0], [119, 0], [119, 95], [0, 95]]]})
     process.send_signal(signal.SIGHUP)
     wait_for(lambda: "beginning anew" in said(tmp_path))
+    end = time.monotonic() + 60
     while not (tmp_path / "edge-out/detections-0002.jsonl").exists():  # impatience ends nothing
+        assert time.monotonic() < end
         process.send_signal(signal.SIGHUP)
         time.sleep(0.05)
         assert process.poll() is None
@@ -76,6 +78,29 @@ def test_a_changed_configuration_is_taken_over_by_the_same_process(start, small_
     assert process.wait(timeout=20) == 0
     assert time.monotonic() - begun < 10
     assert json.loads((tmp_path / "answer").read_text())["state"] == "stopped"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"key": "absent.key"},
+        {"serve.port": 9, "serve.token_file": "absent"},
+        {"output.mqtt": "mqtts://broker/sky", "output.mqtt_ca": "absent.pem"},
+        {"spool.path": "a\u0000b"},
+    ],
+)
+def test_what_a_run_could_not_begin_with_is_not_taken_over(start, small_bundle, tmp_path, wrong):
+    needs_gstreamer()
+    live = {"camera.stream": LIVE, "camera.paths": ["none"], "upload.url": ""}
+    process = start(config(tmp_path, small_bundle, **live))
+    wait_for(lambda: state(tmp_path).get("frames", 0) > 5)
+    config(tmp_path, small_bundle, **live, **wrong)
+    process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "not taken over" in said(tmp_path))
+    frames = state(tmp_path)["frames"]
+    wait_for(lambda: state(tmp_path)["frames"] > frames + 20)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=20) == 0
 
 
 def test_a_recording_is_not_begun_anew(start, small_bundle, tmp_path):

@@ -15,6 +15,8 @@ from irdim.errors import InputError
 from irdim.tracks.records import STILL, Observed, Point, Track, TrackerOptions, Verdict
 from irdim.tracks.verdicts import false_alarm, missed, stillness, without_doubles
 
+WIDEST = 3  # frames by which the search for a track widens from one judged frame to the next: across more it would take up noise
+
 
 class Tracker:
     """Feed it every frame that the detector judged, in order; frames that it did not judge are left out."""
@@ -113,8 +115,11 @@ class Tracker:
         velocity = np.array([t.velocity() for t in tracks])
         since = np.array([frame - t.points[-1].frame for t in tracks], float)
         single = np.array([len(t.points) < 2 for t in tracks])
+        recent = np.array(self._recent)
+        judged = len(recent) - np.searchsorted(recent, [t.points[-1].frame for t in tracks], side="right")
+        widening = np.minimum(since, WIDEST * judged)
         at = np.array([(p.sx, p.sy) for p in points])
-        gate = o.noise + np.where(single, o.max_speed, np.minimum(o.max_turn, o.max_speed)) * since
+        gate = o.noise + np.where(single, o.max_speed, np.minimum(o.max_turn, o.max_speed)) * widening
         expected = last + velocity * since[:, None]
         missed_by = _squared(at[None, :, 0] - expected[:, None, 0], at[None, :, 1] - expected[:, None, 1])
         rows, columns = np.nonzero(missed_by < gate[:, None] ** 2)  # few of all pairs

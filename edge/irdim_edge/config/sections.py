@@ -214,6 +214,12 @@ class OutputSection(Section):
         default=False, description="Send each frame; else those with a detection or a confirmed track."
     )
 
+    @model_validator(mode="after")
+    def _authority_without_tls(self) -> "OutputSection":
+        if self.mqtt_ca and not self.mqtt.startswith("mqtts://"):
+            raise ValueError("output.mqtt_ca: is for an mqtts:// broker, and output.mqtt is none")
+        return self
+
     @field_validator("udp")
     @classmethod
     def _host_and_port(cls, text: str) -> str:

@@ -27,6 +27,13 @@ def open_publishers(config: "Config") -> list[Publisher]:
     return publishers
 
 
+def check_output(config: "Config") -> None:
+    """Without a connection. Raises InputError where a password or a certificate cannot be read."""
+    if config.output.mqtt:
+        _password(config.output.mqtt_password_file)
+        _trust(config.output.mqtt_ca)
+
+
 def optics_of(config: "Config") -> Optics | None:
     """None where the field of view is not known."""
     optics = config.optics
