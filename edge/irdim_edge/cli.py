@@ -5,12 +5,12 @@ import logging
 import signal
 import threading
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from irdim.console import stdout_console
 from irdim.errors import InputError
 from irdim.files import atomic_file
 from irdim.remote import hide_password
@@ -22,7 +22,7 @@ from irdim_edge.keys import keygen
 from irdim_edge.preflight import check_config, check_run
 from irdim_edge.record_command import record
 from irdim_edge.spool import Spool
-from irdim_edge.status import read_status
+from irdim_edge.status import read_status, status_rows
 from irdim_edge.terminal import begin_anew, status_line, stop_on_signals
 from irdim_edge.upload import Uploader
 from irdim_edge.wording import OPTION_OF, WITHOUT_TENSORRT, reworded
@@ -134,7 +134,7 @@ def status(config: ConfigFile, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps(found))
         return
-    _print_rows([(key, _text(value)) for key, value in found.items() if key != "v"])
+    _print_rows(status_rows(found))
 
 
 @app.command()
@@ -185,10 +185,4 @@ def _print_rows(rows: list[tuple[str, str]]) -> None:
         table.add_column(overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console(highlight=False).print(table)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{n} {k}" for k, n in value.items()) or "0"
-    return str(value)
+    stdout_console().print(table)

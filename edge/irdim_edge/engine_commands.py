@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from irdim.bundle import GRAPHS, Bundle
+from irdim.console import stdout_console
 from irdim.engines import Engine
 from irdim.engines.building import open_built
 from irdim.engines.choice import engine_graph, tensorrt_is_there
@@ -85,7 +86,7 @@ def inspect(
     if as_json:
         print(json.dumps({"digest": found.digest, "signed_by": found.signed_by, **found.description}))
         return
-    console = Console(highlight=False)
+    console = stdout_console()
     table = Table(show_header=False)
     for _ in range(2):
         table.add_column(overflow="fold")
@@ -139,7 +140,7 @@ def bench(
     for stage in found[0].milliseconds:
         table.add_row(f"{stage}, ms", *("{:.1f} ({:.1f})".format(*m.milliseconds[stage]) for m in found))
     table.caption = f"frames of {size}; p50 and, in brackets, p99"
-    Console(highlight=False).print(table)
+    stdout_console().print(table)
 
 
 def seconds_a_run(engine: Engine, shape: tuple[int, int, int]) -> float:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from irdim.console import stdout_console
 from irdim.cuda.gpu import Gpu
 from irdim.engines.building import open_built
 from irdim.engines.choice import engine_graph
@@ -89,7 +89,7 @@ def export(
         path = str(built.path) if built else None
         print(json.dumps({"bundle": str(out), "digest": bundle.digest, "engine": path, **bundle.description}))
         return
-    console = Console(highlight=False)
+    console = stdout_console()
     table = Table("graph", "F1", "precision", "recall", "false alarms/frame", "ms/frame", "MB")
     for name in ("torch", "fp32", "int8"):
         score = bundle.scores[name]

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from irdim.console import stdout_console
 from irdim.errors import InputError
 from irdim_train.commands.progress import progress_bar
 
@@ -55,7 +55,7 @@ def command(
     if as_json:
         print(json.dumps({"data": str(data), **checked.to_json()}, allow_nan=False))
         raise typer.Exit(int(checked.harmful))
-    console = Console(highlight=False, soft_wrap=True)
+    console = stdout_console(soft_wrap=True)
     told: Counter[str] = Counter()
     for finding in checked.findings:
         told[finding.severity.value] += 1

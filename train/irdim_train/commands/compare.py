@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from irdim.console import stdout_console
 from irdim.errors import InputError
 
 Number = TypeVar("Number", int, float)
@@ -77,9 +77,7 @@ def command(
         printed = Table(*shown.heads)
         for line in shown.rows:
             printed.add_row(*(str(cell) for cell in line))
-        console = Console(highlight=False)
-        if not console.is_terminal:  # a file or a pipe has no width to keep to
-            console.width = 200
+        console = stdout_console()
         console.print(printed)
         console.print(PROTOCOL)
         console.print(f"page: {out / 'compare.html'}")

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from irdim.console import stdout_console
 from irdim_train.commands.progress import progress_bar
 
 
@@ -72,7 +72,7 @@ def command(
 def _show(result: dict[str, Any], out: Path) -> None:
     from irdim.patches import STACKS_FILE
 
-    console = Console()
+    console = stdout_console()
     table = Table("patches", "with target", "background", "hard", "train", "val", "size", "MB")
     megabytes = (out / STACKS_FILE).stat().st_size / 1e6
     names = ("patches", "with_target", "background", "hard", "train", "val", "size")

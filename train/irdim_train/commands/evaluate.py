@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 
+from irdim.console import stdout_console
 from irdim.errors import InputError
 from irdim.metrics import DEFAULT_RADIUS, PROTOCOLS, CentreDistance, Metric, open_metric
 from irdim.wording import number_of
@@ -165,7 +165,7 @@ def _show(evaluated: "Evaluated", out: Path | None) -> None:
             f"{score.false_alarms_per_frame:.3f}",
             f"{best.f1:.3f} ({best.threshold:.3f})",
         )
-    console = Console(highlight=False)
+    console = stdout_console()
     console.print(table)
     score, result = evaluated.result.metric.at(evaluated.threshold), evaluated.result
     hour = score.false_alarms_per_hour

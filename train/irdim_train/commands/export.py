@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from irdim.console import stdout_console
 from irdim_train.commands.progress import progress_bar
 
 
@@ -46,5 +46,5 @@ def command(
     table = Table("split", "sequences", "frames", "boxes")
     for name, counts in result["splits"].items():
         table.add_row(name, *(str(counts[k]) for k in ("sequences", "frames", "boxes")))
-    Console().print(table)
-    Console(highlight=False, soft_wrap=True).print(f"back again: irdim-train import {out} --out DATA", markup=False)
+    stdout_console().print(table)
+    stdout_console(soft_wrap=True).print(f"back again: irdim-train import {out} --out DATA", markup=False)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from irdim.console import stdout_console
 from irdim.errors import InputError
 from irdim_train.commands.progress import progress_bar
 
@@ -178,7 +178,7 @@ def command(
     if as_json:
         print(json.dumps({"run": str(out), **result}))
         return
-    console = Console(highlight=False)
+    console = stdout_console()
     where, score = next(iter(result["scores"].items()))
     console.print(f"{result['steps']} steps in {result['seconds']:.0f} s, loss {result['loss']:.3f}")
     console.print(
@@ -220,6 +220,6 @@ def _describe(backbone: str | None, width: float, kind: str, as_json: bool) -> N
     for name, row in rows.items():
         costs = (f"{row.multiply_adds[size] / 1e9:.3f} G" for size in (patch, frame))
         table.add_row(name, f"{row.parameters:,}", *costs, f"{row.receptive_field} px")
-    console = Console(highlight=False)
+    console = stdout_console()
     console.print(table)
     console.print(f"width {width:g}, input {kind} ({channels} channels), stride 8")

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from irdim.console import stdout_console
 from irdim.errors import InputError
 from irdim_train.commands.progress import progress_bar
 
@@ -65,7 +65,7 @@ def command(
     """
     from irdim_train.importing import Options, import_sequences, plan_import
 
-    console = Console(highlight=False, quiet=as_json, soft_wrap=True)
+    console = stdout_console(soft_wrap=True, quiet=as_json)
     with progress_bar("labels") as bar:
         task = bar.add_task("labels", total=None)
         plan = plan_import(

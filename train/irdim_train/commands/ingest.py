@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from irdim.console import stdout_console
 from irdim.errors import InputError
 from irdim.wording import number_of
 from irdim_train.commands.progress import progress_bar
@@ -54,7 +54,7 @@ def command(
     if as_json:
         print(json.dumps({**asdict(result), "open_items": waiting}))
     else:
-        console = Console(highlight=False, soft_wrap=True)
+        console = stdout_console(soft_wrap=True)
         kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(result.kinds.items())) or "no new queue items"
         replays = f", {result.replayed} in another file" if result.replayed else ""
         tallies = f" and {number_of(result.tallies, 'tally', 'tallies')}" if result.tallies else ""

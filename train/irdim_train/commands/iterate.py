@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from irdim.console import stdout_console
 from irdim.wording import number_of
 
 
@@ -91,7 +91,7 @@ def command(
     if as_json:
         print(json.dumps({"loop": str(out), "waiting": waiting, "turns": [asdict(t) for t in state.turns]}))
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = stdout_console(soft_wrap=True)
     shown = Table(*HEADS)
     for row in table(state):
         shown.add_row(*map(str, row))

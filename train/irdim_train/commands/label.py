@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from irdim.boxes import LABELS
+from irdim.console import stdout_console
 from irdim.errors import InputError
 from irdim.wording import number_of
 from irdim_train.commands.progress import progress_bar
@@ -61,7 +61,7 @@ def command(
     if label not in LABELS:
         raise InputError(f"--label {label}: choose one of {', '.join(LABELS)}")
     options = ProposalOptions(threshold, polarity, max_speed, still_speed, most)
-    console = Console(highlight=False, soft_wrap=True)
+    console = stdout_console(soft_wrap=True)
     with Dataset.open(data) as dataset:
         if mark:
             if len(sequence or ()) != 1:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from irdim.console import stdout_console
 from irdim.errors import InputError
 from irdim.wording import number_of
 from irdim_train.commands.progress import progress_bar
@@ -91,7 +91,7 @@ def command(
     if as_json:
         print(json.dumps({**answer, "warming": mined.warming, "sequences": mined.sequences}))
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = stdout_console(soft_wrap=True)
     kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(mined.queued.items()))
     known = ", ".join(f"{n} {kind}" for kind, n in sorted(mined.known.items()))
     console.print(

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from irdim.console import stdout_console
 from irdim.wording import number_of
 from irdim_train.commands.progress import progress_bar
 
@@ -81,7 +82,7 @@ def command(
     if as_json:
         print(json.dumps({"data": str(where), "run": str(run), "queued": new, **describe(refined)}))
         return
-    _show(Console(highlight=False, soft_wrap=True), refined, describe(refined), where, new, histogram)
+    _show(stdout_console(soft_wrap=True), refined, describe(refined), where, new, histogram)
 
 
 def _show(

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 
+from irdim.console import stdout_console
 from irdim.wording import number_of
 from irdim_train.commands.progress import progress_bar
 
@@ -34,7 +34,7 @@ def command(
     if as_json:
         print(json.dumps(loop.to_json()))
         return
-    console = Console(highlight=False)
+    console = stdout_console()
     for row in loop.rows:
         table = Table(Column(row.name, no_wrap=True), Column("", overflow="fold"))
         for line in summary_lines(row):

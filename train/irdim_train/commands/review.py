@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from irdim.console import stdout_console
 from irdim.errors import InputError
 from irdim.wording import number_of
 
@@ -65,7 +66,7 @@ def command(
         _page(data, host, port, who, browser)
         return
     wanted = [_decision(text) for text in decide or []] + [(number, "accept") for number in accept or []]
-    console = Console(highlight=False, soft_wrap=True)
+    console = stdout_console(soft_wrap=True)
     with Dataset.open(data) as opened:
         with opened.transaction():  # all that was named, or nothing
             for number, decision in wanted:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from irdim.console import stdout_console
 from irdim.errors import InputError
 from irdim_train.commands.progress import progress_bar
 
@@ -206,7 +206,7 @@ def _print(result: dict[str, Any], names: list[str], then: str, as_json: bool) -
     if as_json:
         print(json.dumps(result))
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = stdout_console(soft_wrap=True)
     table = Table(*(name.replace("_", " ") for name in names))
     table.add_row(*(str(result[name]) for name in names))
     console.print(table)
