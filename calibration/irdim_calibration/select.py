@@ -68,8 +68,9 @@ def choose_patches(
     kinds = {kind: n for kind, n in {**kinds, "whole frame": len(tiles)}.items() if n}
     found = len(rows) + len(tiles)
     if found < (ENOUGH if count is None else count):
+        most = max(n for n in range(wanted) if n - round(KINDS["whole frame"] * n * bool(len(tiles))) <= len(rows))
         raise InputError(
-            f"{patches.path}: gives {found} calibration patches, {wanted} are wanted; crop more, or say --calibration {found}"
+            f"{patches.path}: gives {most} calibration patches, {wanted} are wanted; crop more, or say --calibration {most}"
         )
     inputs = np.concatenate([np.stack([_input(patches, spec, row) for row in rows]), tiles])
     digest = hashlib.sha256(rows.astype("<i8").tobytes() + inputs.tobytes()).hexdigest()
@@ -104,7 +105,7 @@ def _rows(
         fresh = order[~np.isin(order, taken)][:share]
         taken += fresh.tolist()
         kinds[kind] = len(fresh)
-    for kind in ("target", "edge"):  # what the rarer kinds left free
+    for kind in ("target", "edge", "interference"):  # what the rarer kinds left free
         order = orders[kind]
         fresh = order[~np.isin(order, taken)][: wanted - len(taken)]
         taken += fresh.tolist()

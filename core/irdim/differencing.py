@@ -7,6 +7,7 @@ Every input kind takes the same steps, so that comparing them is fair:
 Shifts and sigmas are inputs: they come from the whole frame, so that a patch and the frame it was cut from are treated alike.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -146,22 +147,23 @@ def difference_planes(spec: InputSpec) -> int:
 
 
 def high_pass(image: np.ndarray) -> np.ndarray:
-    """image (H, W) float32 less its local mean over what the square window covers of it. Sums are kept in float64."""
+    """image (H, W) or (H, W, C) float32, each channel less its local mean over what the square window covers of it. Sums are kept in float64."""
     size = (2 * HIGH_PASS_RADIUS + 1,) * 2
-    mean = cv2.boxFilter(image, cv2.CV_64F, size, normalize=False, borderType=cv2.BORDER_CONSTANT)
+    mean = cv2.boxFilter(image, cv2.CV_64F, size, normalize=False, borderType=cv2.BORDER_CONSTANT).reshape(image.shape)
     mean /= _window_count(image.shape)  # divided, so that a constant image becomes zero exactly
     return np.subtract(image, mean, out=np.empty(image.shape, np.float32), casting="same_kind")
 
 
 @lru_cache(maxsize=8)
 def _window_count(shape: tuple[int, ...]) -> np.ndarray:
-    """(H, W) float64, read-only: the number of pixels in the window around each."""
+    """Like the image, float64, read-only: the number of pixels in the window around each."""
 
     def along(n: int) -> np.ndarray:
         i = np.arange(n)
         return np.minimum(i + HIGH_PASS_RADIUS + 1, n) - np.maximum(i - HIGH_PASS_RADIUS, 0)
 
     count = np.outer(along(shape[0]), along(shape[1])).astype(np.float64)
+    count = np.repeat(count, math.prod(shape[2:])).reshape(shape)
     count.flags.writeable = False
     return count
 

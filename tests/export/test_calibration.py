@@ -59,7 +59,7 @@ def test_saturated_pixels_are_taken_where_there_are_any(patches, spec):
     assert np.isin(free[:3], chosen.rows).all()
 
 
-def test_less_than_500_is_refused_unless_it_is_asked_for(patches, spec):
+def test_less_than_500_is_refused_unless_it_is_asked_for(patches, spec, wholes):
     few = Patches(
         patches.path,
         patches.description,
@@ -71,6 +71,12 @@ def test_less_than_500_is_refused_unless_it_is_asked_for(patches, spec):
     with pytest.raises(InputError, match=rf"gives {train} calibration patches, 512 are wanted; crop more, or say"):
         choose_patches(few, spec)
     assert len(choose_patches(few, spec, 64).inputs) == 64
+    with pytest.raises(InputError) as refused:
+        choose_patches(few, spec, wholes=wholes)
+    proposed = int(str(refused.value).split()[-1])
+    assert len(choose_patches(few, spec, proposed, wholes=wholes).inputs) == proposed  # what it proposes, it takes
+    with pytest.raises(InputError, match=f"say --calibration {proposed}$"):
+        choose_patches(few, spec, proposed + 1, wholes=wholes)
     with pytest.raises(InputError, match="1 calibration patches: at least 64"):
         choose_patches(few, spec, 1)
 

@@ -53,3 +53,15 @@ def test_the_noise_scale_knows_of_added_noise():
     varied, sigma = vary(stacks, torch.zeros((64, 4)), torch.full((64,), 10.0), 3, np.random.default_rng(0))
     measured = torch.cat([(varied[:, :1] - varied[:, 1:]).std((2, 3)), varied[:, :1].std((2, 3))], 1)
     assert ((measured - sigma).abs() < 0.06 * sigma + 0.05).all()
+
+
+def test_added_noise_follows_from_the_generator_and_differs_from_frame_to_frame():
+    one, other, third = (
+        vary(torch.zeros((8, 4, 32, 32)), torch.ones((8, 4)), torch.full((8,), 10.0), 3, np.random.default_rng(seed))[0]
+        for seed in (1, 1, 2)
+    )
+    assert torch.equal(one, other)
+    assert not torch.equal(one, third)
+    frames = one.flatten(0, 1).flatten(1)
+    alike = torch.corrcoef(frames[frames.std(1) > 0.1]).fill_diagonal_(0)
+    assert alike.abs().max() < 0.2  # chance gives 0.03 over 1,024 pixels

@@ -117,6 +117,20 @@ def test_without_labels_it_says_how_to_get_some(tmp_path):
             data.add_sequence(name, given, {}, split=split, group=name, source="x", who="tests")
     done = CliRunner().invoke(app, ["crop", str(tmp_path / "data"), "--size", "32", "--out", str(tmp_path / "p")])
     assert "irdim-train label" in done.output + str(done.exception or "")
+    with Dataset.open(tmp_path / "data") as data:
+        with pytest.raises(InputError, match=r"no labels to cut around; irdim-train label"):
+            crop(data, tmp_path / "q", size=32, frame_step=1, register=False, background=0)
+        with pytest.raises(InputError, match="no frame has 301 frames of history"):  # labels would not help
+            crop(data, tmp_path / "q", size=32, frame_step=100, register=False, background=0)
+
+
+def test_labels_on_frames_without_history_are_said_to_be_too_early(tmp_path):
+    frames, _ = render_sequence(0)
+    with Dataset.create(tmp_path / "data") as data:
+        given = [Frame(i, i / 25, f) for i, f in enumerate(frames)]
+        data.add_sequence("a", given, {0: [Box(20, 20, 4, 4)]}, split="train", group="a", source="x", who="tests")
+        with pytest.raises(InputError, match="no labelled frame has 4 frames of history"):
+            crop(data, tmp_path / "p", size=32, frame_step=1, register=False, background=0)
 
 
 def test_a_folder_that_is_not_ours_is_not_replaced(small_data, tmp_path):

@@ -127,16 +127,22 @@ def spoilt(small_data: Path, tmp_path: Path) -> tuple[Path, dict[str, tuple[int,
         return folder, {**truth, "labelled-background": (30, far)}
 
 
+def ranks_of_kind(ranked: list) -> dict:
+    """(sequence id, kind, frame) to the doubt's rank among those of its kind, and the doubt."""
+    places: dict = {}
+    of_kind: Counter[str] = Counter()
+    for at, d in ranked:
+        places.setdefault((at.id, d.kind, d.frame), (of_kind[d.kind], d))
+        of_kind[d.kind] += 1
+    return places
+
+
 def test_planted_errors_come_first_of_their_kind_and_accepting_the_proposals_mends_them(spoilt, small_run):
     folder, truth = spoilt
     with Dataset.open(folder) as data:
         s = data.sequences("train")[0]
         refined = refine(data, small_run)
-        places: dict = {}
-        of_kind: Counter[str] = Counter()
-        for at, d in refined.ranked:
-            places.setdefault((at.id, d.kind, d.frame), (of_kind[d.kind], d))
-            of_kind[d.kind] += 1
+        places = ranks_of_kind(refined.ranked)
         for kind, (frame, box) in truth.items():
             rank, d = places.get((s.id, kind, frame), (None, None))
             assert rank is not None, [d for _, d in refined.ranked if d.frame == frame]
@@ -197,6 +203,8 @@ def test_folds_judge_what_they_never_saw_and_are_trained_once(spoilt, small_run,
     with Dataset.open(folder) as data:
         found = refine(data, run, RefineOptions(folds=2)).ranked
         written = (run / "folds" / "2-0" / "run.json").stat().st_mtime_ns
-        assert {d.kind for _, d in found[:8]} >= set(truth) - {"misplaced"}
+        places, s = ranks_of_kind(found), data.sequences("train")[0]
+        for kind in set(truth) - {"misplaced"}:  # folds of so short a training find no place to a pixel
+            assert places[s.id, kind, truth[kind][0]][0] < FIRST, kind
         refine(data, run, RefineOptions(folds=2))
         assert (run / "folds" / "2-0" / "run.json").stat().st_mtime_ns == written

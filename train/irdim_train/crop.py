@@ -105,17 +105,22 @@ def crop(
         gone = ~np.isin(there.table["sequence"], [s.id for s in sequences])
         _retire(writer, there, np.flatnonzero(gone), change)
         if not change.added + change.relabelled + change.kept:
-            if not any(data.boxes(s) for s in sequences):
-                raise InputError(f"{data.path}: no labels to cut around; irdim-train label {data.path} proposes some")
-            raise InputError(
-                f"{data.path}: no frame has {spec.history} frames of history; choose a smaller --frame-step"
-            )
+            raise InputError(_why_nothing(data, sequences, spec))
         if writer.changed:
             writer.description["changes"] = [
                 *writer.description.get("changes", []),
                 {"iteration": facts["iteration"], **asdict(change)},
             ]
     return {**writer.description, **asdict(change)}
+
+
+def _why_nothing(data: Dataset, sequences: ListOf[Sequence], spec: InputSpec) -> str:
+    full = [with_full_history(data.times(s), spec, s.interval).any() for s in sequences]
+    if not any(full):
+        return f"{data.path}: no frame has {spec.history} frames of history; choose a smaller --frame-step"
+    if not any(data.boxes(s) for s in sequences):
+        return f"{data.path}: no labels to cut around; irdim-train label {data.path} proposes some"
+    return f"{data.path}: no labelled frame has {spec.history} frames of history; label later frames, or choose a smaller --frame-step"
 
 
 def _check_options(size: int, mix: Mix) -> None:

@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,9 +18,27 @@ def network_input(stacks: Tensor, spec: InputSpec, shifts: Tensor, sigma: Tensor
 
 def in_sigmas(stacks: Tensor, spec: InputSpec, shifts: Tensor, sigma: Tensor) -> Tensor:
     """stacks: (N, 4, H, W) float32 counts, newest first, older frames already moved by whole pixels; shifts: (N, 3, 2), what is left of them,
-    -0.5..0.5 px; sigma: (N, C) counts. Returns (N, C, H, W) float32."""
-    counts = planes(stacks, spec, shifts)
-    return high_pass(counts) / sigma[:, :, None, None]
+    -0.5..0.5 px; sigma: (N, C) counts. Returns (N, C, H, W) float32, channels last."""
+    if stacks.device.type == "cpu":
+        return _in_sigmas_one_by_one(stacks.numpy(), spec, shifts.numpy(), sigma.numpy())
+    return in_sigmas_at_once(stacks, spec, shifts, sigma).contiguous(memory_format=torch.channels_last)
+
+
+def _in_sigmas_one_by_one(stacks: np.ndarray, spec: InputSpec, shifts: np.ndarray, sigma: np.ndarray) -> Tensor:
+    """On a CPU: all steps of a patch while it is in the cache, the channels of a pixel side by side, whose window sums are then taken together."""
+    n, _, height, width = stacks.shape
+    found = np.empty((n, height, width, spec.channels), np.float32)
+    for stack, shift, scale, image in zip(stacks, shifts, sigma, found, strict=True):
+        counts = cv2.merge(list(differencing.planes(stack, spec, shift))).reshape(image.shape)
+        np.divide(
+            differencing.high_pass(counts).reshape(height, -1), np.tile(scale, width), out=image.reshape(height, -1)
+        )
+    return torch.from_numpy(found).permute(0, 3, 1, 2)
+
+
+def in_sigmas_at_once(stacks: Tensor, spec: InputSpec, shifts: Tensor, sigma: Tensor) -> Tensor:
+    """The same for a GPU, the whole batch at each step."""
+    return high_pass(planes(stacks, spec, shifts)) / sigma[:, :, None, None]
 
 
 def planes(stacks: Tensor, spec: InputSpec, shifts: Tensor) -> Tensor:
@@ -47,14 +66,7 @@ def _move_part(frames: Tensor, part: Tensor, dim: int) -> Tensor:
 
 
 def high_pass(images: Tensor) -> Tensor:
-    """Less the local mean, as irdim.differencing.high_pass, which it is on a CPU; on a GPU the window's sums are products with band matrices, in float64."""
-    if images.device.type == "cpu":
-        planes = images.reshape(-1, *images.shape[-2:]).numpy()
-        return torch.from_numpy(np.stack([differencing.high_pass(plane) for plane in planes])).view(images.shape)
-    return high_pass_by_products(images)
-
-
-def high_pass_by_products(images: Tensor) -> Tensor:
+    """Less the local mean, as irdim.differencing.high_pass; the window's sums are products with band matrices, in float64."""
     rows, columns = (_band(n, images.device) for n in images.shape[-2:])
     sums = rows @ (images.double() @ columns)
     return (images - sums / torch.outer(rows.sum(1), columns.sum(1))).float()
@@ -68,6 +80,11 @@ def _band(n: int, device: torch.device) -> Tensor:
 
 
 def compress(x: Tensor) -> Tensor:
-    """4 asinh(x / 4), in the form of irdim.differencing.compress, which runs in vector registers."""
+    """4 asinh(x / 4), in the form of irdim.differencing.compress, which runs in vector registers. x: (N, C, H, W), which may be overwritten."""
+    if x.device.type == "cpu":
+        memory = x.permute(0, 2, 3, 1).contiguous()  # nothing moves where the channels are last already
+        for image in memory.flatten(2).numpy():
+            image[...] = differencing.compress(image)
+        return memory.permute(0, 3, 1, 2)
     y = x.abs() / KNEE
     return torch.addcmul(torch.ones((), device=x.device), y, y).sqrt_().add_(y).log_().mul_(KNEE).copysign_(x)

@@ -16,7 +16,7 @@ from irdim.history import with_full_history
 from irdim.patches import BOXES
 from irdim.registration import estimate_shift, texture
 from irdim_train.augmentation import turn_boxes, turn_image
-from irdim_train.batches import WHOLE, Batch, Share, maps_to, read_ahead
+from irdim_train.batches import WHOLE, Batch, Share, in_order, maps_to
 from irdim_train.inputs import network_input
 from irdim_train.targets import target_maps
 
@@ -60,7 +60,7 @@ class WholeFrameReader:
                 moments, int(np.random.default_rng([seed, step, 1]).integers(len(TURNS))) if augment else 0
             )
 
-        return read_ahead(prepare, start, stop)
+        return in_order(prepare, start, stop, self.device)
 
     def read(self, moments: list[tuple[int, int]], turn: int = 0) -> Batch:
         """The frames `moments`, (sequence, frame) of one shape; turn: one of TURNS."""
