@@ -97,7 +97,9 @@ class _Run:
         options: dict[str, Any] = {"precision": config.precision, "threads": config.threads, "engine": config.engine}
         self._takeover = Takeover(config.bundle_path, bundle, trusted=config.require_signed_by, **options)
         seed = config.suspects.sample_seed or os.urandom(16).hex()  # drawn anew: else each start samples the same turns
-        self._judge = Judge(config, bundle, Detector.from_bundle(bundle, **options), str(seed))
+        with self._notifier.opening("opening the engine"):
+            detector = Detector.from_bundle(bundle, **options)
+        self._judge = Judge(config, bundle, detector, str(seed))
         self._spool = Spool(config.spool_path, config.spool_bounds)
         self.summary.recovered = vars(self._spool.recovered)
         self._logbook = Logbook(config, camera, self.summary, self._spool, self._meanwhile)

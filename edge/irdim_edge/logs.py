@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import cv2
 import numpy as np
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 
+from irdim.console import stdout_console
 from irdim.errors import InputError
 from irdim.fieldlog import SUFFIX, FieldLog, TallyLog, read_any
 from irdim.files import atomic_file, write_json
@@ -20,7 +20,6 @@ from irdim.signing import read_public_key
 from irdim_edge.spool import EVICTED, WRITING
 
 app = typer.Typer(no_args_is_help=True, help="List, verify and extract field logs.")
-WIDE = 180  # columns, where no terminal says how many there are
 Logs = Annotated[Path, typer.Argument(help="A field log, or a folder of them (a spool, a destination).")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
@@ -51,7 +50,7 @@ def list_(path: Logs, as_json: AsJson = False) -> None:
         )
         for row in listed:
             table.add_row(*_row(row))
-        Console(highlight=False, width=None if sys.stdout.isatty() else WIDE).print(table)
+        stdout_console().print(table)
     wrong.refuse()
 
 

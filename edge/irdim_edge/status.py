@@ -5,7 +5,7 @@ import fcntl
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,19 @@ def read_status(folder: Path) -> dict[str, Any]:
     if status.get("state") in ("running", "reloading") and not is_running(folder):
         status["state"] = "killed"
     return status
+
+
+def status_rows(status: dict[str, Any]) -> list[tuple[str, str]]:
+    """What `read_status` gives, for a person: who, with what and since when, then the rows of its Summary."""
+    summary = Summary(**{f.name: status[f.name] for f in fields(Summary) if f.name in status})
+    about = [
+        ("device, camera", f"{summary.device}, {summary.camera}"),
+        ("bundle", summary.bundle[:12]),
+        ("began", f"{summary.started}, process {summary.pid}"),
+        ("updated", str(status.get("updated", "-"))),
+        ("source", summary.source or "-"),
+    ]
+    return [*about, *summary.rows()]
 
 
 @contextlib.contextmanager

@@ -3,7 +3,12 @@
 import contextlib
 import os
 import socket
+import threading
 import time
+from collections.abc import Iterator
+
+OPENING_EVERY = 10.0  # seconds
+OPENING_AT_MOST = 3600.0  # seconds; an engine is built in minutes, and what takes longer hangs
 
 
 class Notifier:
@@ -13,6 +18,27 @@ class Notifier:
         path = os.environ.get("NOTIFY_SOCKET", "")
         self._to = "\0" + path[1:] if path.startswith("@") else path
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) if path else None
+
+    @contextlib.contextmanager
+    def opening(self, status: str) -> Iterator[None]:
+        """While something may take minutes (an engine that is built first): neither the watchdog nor the time that a start may take ends the process."""
+        done, until = threading.Event(), time.monotonic() + OPENING_AT_MOST
+
+        def tell() -> None:
+            while time.monotonic() < until:
+                self._send(f"WATCHDOG=1\nEXTEND_TIMEOUT_USEC={int(6e6 * OPENING_EVERY)}\nSTATUS={status}")
+                if done.wait(OPENING_EVERY):
+                    return
+
+        teller = threading.Thread(target=tell, name="opening", daemon=True)
+        if self._socket is not None:
+            teller.start()
+        try:
+            yield
+        finally:
+            done.set()
+            if teller.is_alive():
+                teller.join()  # nothing is said of the opening after READY
 
     def ready(self) -> None:
         """The bundle is loaded, and frames are being asked for."""

@@ -1,5 +1,6 @@
 """A command that runs long, on the terminal: a line of what it does, and signals that end it cleanly."""
 
+import atexit
 import contextlib
 import os
 import signal
@@ -7,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from rich.console import Console
 
@@ -45,11 +47,17 @@ class Stop(threading.Event):
 
 
 def stop_on_signals() -> Stop:
-    """Set by Ctrl-C and SIGTERM."""
+    """Set by Ctrl-C and SIGTERM; one that comes while the process ends anyway changes nothing of its exit status."""
     stopping = Stop()
     for number in STOPS:
         signal.signal(number, stopping.signal)
+    atexit.register(_ignore_stops)  # Python ends without handlers: the default would make of a clean end a kill
     return stopping
+
+
+def _ignore_stops() -> None:
+    for number in STOPS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def begin_anew(stopping: Stop) -> None:
@@ -60,5 +68,13 @@ def begin_anew(stopping: Stop) -> None:
     for number in STOPS:
         signal.signal(number, signal.SIG_DFL)  # from here on they end the process at once, whatever it is just then
     if not stopping.signalled:
-        os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # a library's handle of the camera must not go along
+        _close_all()
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def _close_all() -> None:
+    """All but standard input, output and error: a library's handle of the camera must not go along. One by one, since a limit may be a thousand million."""
+    for handle in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
+        if handle > 2:
+            with contextlib.suppress(OSError):  # the listing's own
+                os.close(handle)

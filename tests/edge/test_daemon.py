@@ -352,6 +352,21 @@ def test_a_recording_that_breaks_off_keeps_what_was_found(small_bundle, tmp_path
     assert read_status(tmp_path / "edge-out")["state"] == "failed"
 
 
+def test_after_a_recording_that_breaks_off_the_next_one_is_replayed(small_bundle, tmp_path):
+    whole = record(tmp_path / "b.npy", 20)
+    import cv2
+
+    (tmp_path / "a").mkdir()
+    for t, frame in enumerate(np.load(whole)):
+        cv2.imwrite(str(tmp_path / f"a/{t:03d}.png"), frame)
+    (tmp_path / "a/015.png").write_bytes(b"broken")
+    path = config(tmp_path, small_bundle, **{"camera.paths": ["a", "b.npy"], "camera.interval": 0.04})
+    done = subprocess.run([*EDGE, "run", str(path)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert "015.png" in done.stderr
+    assert [line["source"] for line in lines(tmp_path)].count("b") == 20
+
+
 def test_the_command_line_answers(ran, small_bundle, tmp_path):
     folder, summary = ran
 
@@ -361,6 +376,9 @@ def test_the_command_line_answers(ran, small_bundle, tmp_path):
         return json.loads(done.stdout)
 
     assert answer("status", str(folder / "edge.toml"))["frames"] == 60
+    table = subprocess.run([*EDGE, "status", str(folder / "edge.toml")], capture_output=True, text=True).stdout
+    assert "60 from 1 sequence" in table
+    assert "{" not in table  # nothing of it is written as a program would
     assert answer("inspect", str(small_bundle))["digest"] == summary.bundle
     listed = answer("logs", "list", str(folder / "depot"))["logs"]
     assert len(listed) == summary.uploaded

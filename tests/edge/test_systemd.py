@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from test_daemon import EDGE, config, record
 
+from irdim_edge import systemd
 from irdim_edge.systemd import Notifier
 
 UNIT = Path(__file__).resolve().parents[2] / "deploy" / "irdim-edge@.service"
@@ -18,19 +19,38 @@ UNIT = Path(__file__).resolve().parents[2] / "deploy" / "irdim-edge@.service"
 def test_it_says_when_it_is_ready_alive_and_stopping(small_bundle, tmp_path):
     record(tmp_path / "clip.npy", length=400)
     path = tmp_path / "notify"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
-        systemd.bind(str(path))
-        systemd.settimeout(60)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        supervisor.bind(str(path))
+        supervisor.settimeout(60)
         command = [*EDGE, "run", str(config(tmp_path, small_bundle, **{"camera.rate": 50}))]
         running = subprocess.Popen(command, env={**os.environ, "NOTIFY_SOCKET": str(path)}, stdout=subprocess.DEVNULL)
-        assert systemd.recv(4096) == b"READY=1"
-        alive = systemd.recv(4096).decode().splitlines()
+        while (said := supervisor.recv(4096)) != b"READY=1":
+            assert said.startswith(b"WATCHDOG=1\nEXTEND_TIMEOUT_USEC=60000000\nSTATUS=opening")
+        alive = supervisor.recv(4096).decode().splitlines()
         assert alive[0] == "WATCHDOG=1"
         assert alive[1].startswith("STATUS=clip  ")
         running.send_signal(signal.SIGTERM)
-        while (said := systemd.recv(4096)) != b"STOPPING=1":
+        while (said := supervisor.recv(4096)) != b"STOPPING=1":
             assert said.startswith(b"WATCHDOG=1\n")
         assert running.wait(20) == 0
+
+
+def test_the_watchdog_is_fed_while_an_engine_is_built(monkeypatch, tmp_path):
+    monkeypatch.setattr(systemd, "OPENING_EVERY", 0.05)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        supervisor.bind(str(tmp_path / "notify"))
+        supervisor.settimeout(20)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        notifier = Notifier()
+        with notifier.opening("building"):
+            for _ in range(3):
+                assert supervisor.recv(4096) == b"WATCHDOG=1\nEXTEND_TIMEOUT_USEC=300000\nSTATUS=building"
+        notifier.ready()
+        while (said := supervisor.recv(4096)) != b"READY=1":
+            assert said.startswith(b"WATCHDOG=1")
+        supervisor.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            supervisor.recv(4096)
 
 
 def test_without_systemd_it_says_nothing(monkeypatch):

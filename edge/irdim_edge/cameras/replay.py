@@ -1,5 +1,6 @@
 """Recorded sequences as a camera: at their own rate or flat out, and none of their frames is lost."""
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -12,6 +13,8 @@ from irdim.dataset.schema import FILE
 from irdim.errors import InputError
 from irdim.sources import Frame, FrameSource, is_sequence, open_source
 from irdim_edge.cameras.camera import Began, Shot, check_interval
+
+logger = logging.getLogger("irdim_edge")
 
 
 class Replay:
@@ -31,10 +34,20 @@ class Replay:
         return {"replayed": str(self.rate), "every_nth_frame": self.step}
 
     def shots(self, stopping: threading.Event) -> Iterator[Began | Shot]:
-        """One sequence after the other. Raises InputError where one breaks off."""
+        """One sequence after the other; one that breaks off is told, and the next one begins. Raises InputError at the end where some did."""
+        broken: list[str] = []
         for source in self.sources:
             yield Began(source.name, source.interval, partial(_digest, source))
-            yield from self._shots(source, stopping)
+            try:
+                yield from self._shots(source, stopping)
+            except InputError as error:
+                if len(self.sources) > 1:
+                    logger.error("%s; going on with the next recording", error)
+                broken.append(str(error))
+        if broken:
+            raise InputError(
+                broken[0] if len(broken) == 1 else f"{len(broken)} recordings broke off; the first: {broken[0]}"
+            )
 
     def _shots(self, source: FrameSource, stopping: threading.Event) -> Iterator[Shot]:
         began, first = time.monotonic(), None
