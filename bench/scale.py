@@ -5,7 +5,8 @@
 Data: sequences of 200 frames of 64 x 80 px, 14 bits, one moving target each on every second frame, written as NPY with boxes.csv. For each size: `import`, the
 time to open the data set and list it, `check`, and `crop` (48 px, frame step 4), each in a process of its own, with its peak of memory.
 Queue: so many items, then the time of a page of 50 by score, from the beginning and from the middle, and of the progress bar's counts.
-Ranks: `fit` (nano) on the patches of the smallest size under torchrun, the same global batch, one thread a rank; what twelve epochs take more than one.
+Ranks: `fit` (nano) on the patches of the smallest size under torchrun, the same global batch, one thread a rank; what a longer training takes more than a
+short one. Beside them as many trainings that know nothing of each other, all at once: what the machine gives.
 Writes OUT/scale.md and OUT/scale.json; what is in OUT already is measured again, not made again.
 """
 
@@ -19,7 +20,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +34,8 @@ from irdim.sources import Frame
 
 BIN = Path(sys.executable).parent
 LENGTH, HEIGHT, WIDTH = 200, 64, 80
-EPOCHS = (1, 12)  # of a shorter and a longer training
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+EPOCHS = (2, 40)  # of a shorter and a longer training
 
 
 def main() -> None:
@@ -173,21 +177,28 @@ def seconds_of(call: Callable[[], object]) -> float:
 
 
 def measure_ranks(patches: Path, ranks: list[int], out: Path) -> list[dict[str, float]]:
-    """Patches/s of `fit` over so many processes: of the epochs that the longer of two runs has more."""
+    """Patches/s of `fit` over so many processes, together and apart: of the epochs that the longer of two runs has more."""
     count = len(np.load(patches / "table.npy", mmap_mode="r"))
     found = []
     for n in ranks:
-        seconds = []
+        together, apart = ([], [])
         for epochs in EPOCHS:
-            run = out / f"run-{n}-{epochs}"
-            shutil.rmtree(run, ignore_errors=True)
-            command = [BIN / "torchrun", "--nproc-per-node", n, "--no-python", BIN / "irdim-train", "fit", patches]
-            command += ["--preset", "nano", "--epochs", epochs, "--out", run, "--json"]
-            seconds.append(timed(command, env={"OMP_NUM_THREADS": "1"})["s"])
-        rate = (EPOCHS[1] - EPOCHS[0]) * count / (seconds[1] - seconds[0])
-        found.append({"ranks": n, "patches/s": round(rate, 1)})
+            torchrun = [BIN / "torchrun", "--nproc-per-node", n, "--no-python"]
+            together.append(timed([*torchrun, *fit(patches, epochs, out / f"run-{n}-{epochs}")], env=ONE_THREAD)["s"])
+            fits = [fit(patches, epochs, out / f"run-{n}-{epochs}-{i}") for i in range(n)]
+            with ThreadPoolExecutor(n) as pool:
+                apart.append(max(done["s"] for done in pool.map(partial(timed, env=ONE_THREAD), fits)))
+        more = (EPOCHS[1] - EPOCHS[0]) * count
+        rate, limit = more / (together[1] - together[0]), n * more / (apart[1] - apart[0])
+        found.append({"ranks": n, "patches/s": round(rate, 1), "apart, patches/s": round(limit, 1)})
         print(json.dumps(found[-1]), flush=True)
     return found
+
+
+def fit(patches: Path, epochs: int, run: Path) -> list[Any]:
+    """The command of a training into an empty folder."""
+    shutil.rmtree(run, ignore_errors=True)
+    return [BIN / "irdim-train", "fit", patches, "--preset", "nano", "--epochs", epochs, "--out", run, "--json"]
 
 
 def tables(found: dict[str, Any]) -> str:
@@ -207,8 +218,10 @@ def tables(found: dict[str, Any]) -> str:
             f"Queue of {queue.pop('items'):,.0f} items, ms: " + ", ".join(f"{k} {v:g}" for k, v in queue.items()),
         ]
     for row in found.get("ranks", []):
-        share = row["patches/s"] / (row["ranks"] * found["ranks"][0]["patches/s"] / found["ranks"][0]["ranks"])
-        rows.append(f"{row['ranks']} ranks: {row['patches/s']:g} patches/s, {share:.2f} of as many times one")
+        share, limit = row["patches/s"] / row["apart, patches/s"], row["apart, patches/s"]
+        rows.append(
+            f"{row['ranks']} ranks: {row['patches/s']:g} patches/s, {share:.2f} of as many trainings apart ({limit:g})"
+        )
     return "\n".join(rows) + "\n"
 
 
