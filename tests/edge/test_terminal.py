@@ -21,5 +21,7 @@ kept = Late()
 
 @pytest.mark.parametrize("number", [2, 15])
 def test_a_signal_while_python_ends_leaves_a_clean_end_clean(number):
-    done = subprocess.run([sys.executable, "-c", PROGRAM.format(number=number)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(number=number)], capture_output=True, text=True, timeout=60
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "late\n", "")
