@@ -14,10 +14,12 @@ import json, sys
 from pathlib import Path
 import torch
 from irdim.patches import Patches
+from irdim_train import training
 from irdim_train.distributed import join_ranks
 from irdim_train.fit import fit
 from irdim_train.runs import FitConfig
 torch.set_num_threads(1)
+training.use_bfloat16 = lambda device: False  # the sum of two halves of a batch, each rounded to 8 bits, is another sum
 patches, start, out, epochs = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), float(sys.argv[4])
 config = FitConfig(width=0.25, epochs=epochs, batch=16, start=start, freeze_norm=True, augment=False, learning_rate=5e-4)
 losses = []
