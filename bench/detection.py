@@ -97,7 +97,7 @@ def engines(path: Path) -> list[tuple[str, ModelCard, Engine, Engine]]:
     """Name, card, engine, and the engine on one thread."""
     if (path / DESCRIPTION).is_file():
         bundle = Bundle.load(path)
-        graphs = {p: bundle.graph(p) for p in ("fp32", "int8")}
+        graphs = {p: bundle.cpu_graph(p) for p in ("fp32", "int8")}
         return [
             (f"{path.name}, {p}", bundle.card, open_engine(g), open_engine(g, threads=1)) for p, g in graphs.items()
         ]

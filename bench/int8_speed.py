@@ -27,7 +27,7 @@ def main() -> None:
     print(machine(arguments.threads))
     for path in arguments.bundles:
         bundle = Bundle.load(path)
-        engines = {name: open_engine(bundle.graph(name), threads=arguments.threads) for name in GRAPHS}
+        engines = {name: open_engine(bundle.cpu_graph(name), threads=arguments.threads) for name in GRAPHS}
         image = np.random.default_rng(0).normal(0, 1, (bundle.card.input.channels, *SIZE)).astype(np.float32)
         seconds: dict[str, list[float]] = {name: [] for name in engines}
         for turn in range(arguments.runs + 3):

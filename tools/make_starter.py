@@ -13,7 +13,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from irdim.bundle import GRAPHS, HALF_GRAPH, SAMPLES, Bundle, write_description
+from irdim.bundle import CPU_GRAPH, GRAPHS, HALF_GRAPH, SAMPLES, Bundle, write_description
 from irdim.command_line import run_command
 
 STARTER = Path(__file__).resolve().parents[1] / "edge" / "irdim_edge" / "starter"
@@ -29,7 +29,7 @@ SCENES: dict[str, tuple[str, ...]] = {
     "hardly moving": ("--snr", "7", "--speed", "0.1", "--drift", "0.2"),
     "empty": ("--targets", "0", "--clouds", "30", "--edges", "hard", "--knots", "3", "--stripes", "20"),
 }
-KEPT_SAMPLES = 4
+KEPT_SAMPLES = 3
 VALIDATE = 2  # of the sequences of each scene, for the threshold
 
 
@@ -67,7 +67,7 @@ def _ship(bundle: Bundle) -> None:
     if STARTER.exists():
         shutil.rmtree(STARTER)
     STARTER.mkdir()
-    for name in (GRAPHS["fp32"], GRAPHS["int8"], HALF_GRAPH):
+    for name in (GRAPHS["fp32"], GRAPHS["int8"], CPU_GRAPH, HALF_GRAPH):
         if name in bundle.files:
             shutil.copy(bundle.path / name, STARTER / name)
     np.save(STARTER / SAMPLES, np.load(bundle.path / SAMPLES, allow_pickle=False)[:KEPT_SAMPLES])

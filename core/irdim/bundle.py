@@ -17,12 +17,13 @@ from irdim.npy import read_layout
 from irdim.score_scale import ScoreScale
 from irdim.signing import Signer, verify
 
-FORMAT, VERSION = "irdim-bundle", 2
-READ = (1, 2)  # versions; 1 holds the two graphs alone
+FORMAT, VERSION = "irdim-bundle", 3
+READ = (1, 2, 3)  # versions; 1 holds the two graphs alone, 2 no graph for CPUs
 DESCRIPTION, SIGNATURE = "bundle.json", "signature.json"
 GRAPHS = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
-HALF_GRAPH, WHOLE_GRAPH, SAMPLES, REPORT = "model.int8.fp16.onnx", "model.whole.onnx", "samples.npy", "parity.html"
-OTHERS = (HALF_GRAPH, WHOLE_GRAPH, SAMPLES, REPORT)  # that a bundle may hold besides
+CPU_GRAPH, HALF_GRAPH, WHOLE_GRAPH = "model.int8.cpu.onnx", "model.int8.fp16.onnx", "model.whole.onnx"
+SAMPLES, REPORT = "samples.npy", "parity.html"
+OTHERS = (CPU_GRAPH, HALF_GRAPH, WHOLE_GRAPH, SAMPLES, REPORT)  # that a bundle may hold besides
 MOST_SAMPLES = 64 << 20  # bytes
 
 
@@ -127,6 +128,11 @@ class Bundle:
         if precision not in GRAPHS:
             raise InputError(f"precision '{precision}' is not known; choose one of {', '.join(GRAPHS)}")
         return self.path / GRAPHS[precision]
+
+    def cpu_graph(self, precision: str) -> Path:
+        """The same graph in the form that runs best on a CPU, where the bundle has one."""
+        graph = self.graph(precision)
+        return self.path / CPU_GRAPH if precision == "int8" and CPU_GRAPH in self.files else graph
 
     def samples(self) -> list[np.ndarray]:
         """Inputs (C, H, W) float32 of sample frames, H and W multiples of the stride. Raises InputError where there are none."""

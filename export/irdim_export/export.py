@@ -10,6 +10,7 @@ import torch
 
 import irdim
 from irdim.bundle import (
+    CPU_GRAPH,
     DESCRIPTION,
     FORMAT,
     GRAPHS,
@@ -29,6 +30,7 @@ from irdim.files import sha256
 from irdim.patches import Patches
 from irdim.signing import Signer
 from irdim_calibration.select import choose_patches
+from irdim_export.cpu import open_on_cpu, write_cpu
 from irdim_export.fine_tune import fine_tune
 from irdim_export.graph import OPSET, write_onnx
 from irdim_export.half import write_half
@@ -109,11 +111,11 @@ def export(
             trial, options.ranges, sensitive=options.sensitive, fine_tuned=tune if options.qat else None
         )
         write_samples(folder / SAMPLES, card, data, settings_split)
-        _write_half(folder, card)
+        _write_others(folder, card)
         if options.whole:
             write_whole(int8, card.input, folder / WHOLE_GRAPH)
         progress(f"scoring torch, FP32 and INT8 on the {split} frames")
-        engines = {"torch": TorchEngine(model), "fp32": open_engine(fp32), "int8": open_engine(int8)}
+        engines = {"torch": TorchEngine(model), "fp32": open_engine(fp32), "int8": open_on_cpu(int8)}
         parity = score_side_by_side(card, engines, data, split)
         layers = convolutions(int8, SIZE)
         extra: dict[str, Any] = {
@@ -143,10 +145,11 @@ def _check_same_input(patches: Patches, card: ModelCard) -> None:
             )
 
 
-def _write_half(folder: Path, card: ModelCard) -> None:
-    """The graph for TensorRT versions that take types from the graph, left out where FP16 does not hold its values."""
-    int8, half = folder / GRAPHS["int8"], folder / HALF_GRAPH
-    write_half(int8, half)
-    unsealed = Bundle(folder, "", card, description={"files": {SAMPLES: ""}})
-    if not compare_engines(open_engine(int8), open_engine(half), unsealed.samples(), card.stride).holds:
-        half.unlink()
+def _write_others(folder: Path, card: ModelCard) -> None:
+    """The INT8 graph for CPUs, and for TensorRT versions that take types from the graph; left out where one does not say the same, as where FP16 does not
+    hold its values."""
+    int8, samples = folder / GRAPHS["int8"], Bundle(folder, "", card, description={"files": {SAMPLES: ""}}).samples()
+    for name, write in ((CPU_GRAPH, write_cpu), (HALF_GRAPH, write_half)):
+        write(int8, folder / name)
+        if not compare_engines(open_engine(int8), open_engine(folder / name), samples, card.stride).holds:
+            (folder / name).unlink()

@@ -31,3 +31,16 @@ def write_onnx(model: nn.Module, channels: int, path: Path) -> None:
             dynamic_axes={INPUT: {0: "n", 2: "height", 3: "width"}, OUTPUT: {0: "n", 2: "rows", 3: "columns"}},
         )
     onnx.checker.check_model(str(path))
+
+
+def drop_unused(graph: onnx.GraphProto) -> None:
+    """Nodes and constants that nothing reads."""
+    while True:
+        read = {name for node in graph.node for name in node.input} | {o.name for o in graph.output}
+        idle = [node for node in graph.node if not any(name in read for name in node.output)]
+        for node in idle:
+            graph.node.remove(node)
+        if not idle:
+            break
+    for tensor in [t for t in graph.initializer if t.name not in read]:
+        graph.initializer.remove(tensor)

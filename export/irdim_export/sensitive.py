@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from irdim_export.graph import INPUT
+from irdim_export.graph import INPUT, drop_unused
 
 LOOKED_AT = 32  # calibration inputs
 BATCH = 16
@@ -43,26 +43,13 @@ def _with_fp32(fp32: onnx.ModelProto, int8: onnx.ModelProto, names: list[str]) -
             node.input[0] = made_by[made_by[node.input[0]].input[0]].input[0]
             node.input[1] = plain[node.name].input[1]
             model.graph.initializer.append(weights[node.input[1]])
-    _drop_unused(model.graph)
+    drop_unused(model.graph)
     return model
 
 
 def _quantised_convolutions(graph: onnx.GraphProto) -> list[str]:
     dequantised = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
     return [n.name for n in graph.node if n.op_type == "Conv" and all(i in dequantised for i in n.input[:2])]
-
-
-def _drop_unused(graph: onnx.GraphProto) -> None:
-    """Nodes and constants that nothing reads."""
-    while True:
-        read = {name for node in graph.node for name in node.input} | {o.name for o in graph.output}
-        idle = [node for node in graph.node if not any(name in read for name in node.output)]
-        for node in idle:
-            graph.node.remove(node)
-        if not idle:
-            break
-    for tensor in [t for t in graph.initializer if t.name not in read]:
-        graph.initializer.remove(tensor)
 
 
 def _run(model: onnx.ModelProto, inputs: np.ndarray) -> np.ndarray:

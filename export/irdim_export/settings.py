@@ -8,15 +8,15 @@ from typing import Any
 
 from irdim.bundle import GRAPHS, ModelCard
 from irdim.dataset import Dataset
-from irdim.engines import open_engine
 from irdim.metrics import Score, paired_difference
 from irdim_calibration.select import CalibrationSet
+from irdim_export.cpu import open_on_cpu
 from irdim_export.parity import score_side_by_side
 from irdim_export.quantise import METHODS, quantise
 from irdim_export.sensitive import leave_in_fp32, most_sensitive
 
 AUTO = "auto"
-MOST_FRAMES = 500  # validation frames on which settings are compared
+MOST_FRAMES = 1500  # validation frames on which settings are compared
 WORTH = 0.002  # F1 that INT8 may cost before anything is done about it, and that layers in FP32 must bring
 TUNED_FOR = "percentile"  # the ranges that fine_tune rounds by
 LEFT = (1, 3)  # how many of the most sensitive layers are tried in FP32
@@ -112,7 +112,7 @@ def _compare(
 ) -> tuple[dict[str, float], dict[str, Any], dict[str, dict[str, Score]]]:
     """F1 of each graph at the report threshold; on which frames; and each graph's score of each sequence."""
     trial.progress(f"comparing {', '.join(graphs)} on at most {MOST_FRAMES} {trial.split} frames")
-    engines = {name: open_engine(graph) for name, graph in graphs.items()}
+    engines = {name: open_on_cpu(graph) for name, graph in graphs.items()}
     found = score_side_by_side(trial.card, engines, trial.data, trial.split, most_frames=MOST_FRAMES)
     threshold = trial.card.thresholds.report
     scores = {name: metric.at(threshold) for name, metric in found.metrics.items()}

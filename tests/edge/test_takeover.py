@@ -69,7 +69,8 @@ def test_a_new_bundle_is_taken_over_between_two_frames(small_bundle, tmp_path):
 
 
 def broken_graph(folder: Path) -> None:
-    (folder / "model.int8.onnx").write_bytes(b"not a graph")
+    for name in ("model.int8.onnx", "model.int8.cpu.onnx"):
+        (folder / name).write_bytes(b"not a graph")
 
 
 def wrong_digest(folder: Path) -> None:
@@ -84,7 +85,8 @@ def no_network(folder: Path) -> None:
 
     broken_graph(folder)
     description = json.loads((folder / "bundle.json").read_text())
-    description["files"]["model.int8.onnx"] = sha256(folder / "model.int8.onnx")
+    for name in ("model.int8.onnx", "model.int8.cpu.onnx"):
+        description["files"][name] = sha256(folder / name)
     (folder / "bundle.json").write_text(json.dumps(description))
 
 

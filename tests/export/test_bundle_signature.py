@@ -5,13 +5,14 @@ import json
 import shutil
 
 import numpy as np
+import onnx
 import pytest
 
 from irdim.bundle import Bundle, write_description
 from irdim.detector import Detector
 from irdim.engines import open_engine
 from irdim.engines.agreement import compare_engines
-from irdim.engines.choice import engine_graph, open_bundle_engine
+from irdim.engines.choice import engine_graph, open_bundle_engine, open_on_cpu
 from irdim.engines.options import BuildOptions, engine_key, parse_size
 from irdim.errors import InputError
 from irdim.signing import Signer, generate_key
@@ -112,6 +113,24 @@ def test_a_little_noise_is_no_disagreement(small_bundle):
     agreement = compare_engines(right, noisy, bundle.samples(), 8)
     assert agreement.holds
     assert agreement.detections > 0
+
+
+def test_a_cpu_runs_the_form_made_for_it_or_the_usual_one_where_it_cannot(small_bundle, tmp_path, caplog):
+    bundle = Bundle.load(small_bundle)
+    assert bundle.cpu_graph("int8").name == "model.int8.cpu.onnx"
+    assert bundle.cpu_graph("fp32") == bundle.graph("fp32")
+    assert compare_engines(open_engine(bundle.graph("int8")), open_on_cpu(bundle, "int8"), bundle.samples(), 8).holds
+    folder = shutil.copytree(small_bundle, tmp_path / "bundle")
+    model = onnx.load(str(bundle.cpu_graph("int8")))
+    next(n for n in model.graph.node if n.op_type == "Clip").op_type = "OfTheFuture"
+    onnx.save(model, str(folder / "model.int8.cpu.onnx"))
+    rest = {k: v for k, v in bundle.description.items() if k not in ("format", "version", "model", "scores", "files")}
+    write_description(folder, bundle.card, bundle.scores, rest)
+    engine = open_bundle_engine(Bundle.load(folder), engine="onnxruntime")
+    assert "OfTheFuture" in caplog.text
+    assert "model.int8.onnx runs instead" in caplog.text
+    image = bundle.samples()[0]
+    assert np.array_equal(engine.run(image), open_engine(bundle.graph("int8")).run(image))
 
 
 def test_the_cache_knows_all_that_decides_an_engine():

@@ -2,11 +2,14 @@
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
+from onnx import numpy_helper
 
 from irdim.engines import open_engine
 from irdim_calibration.select import CalibrationSet
+from irdim_export.cpu import write_cpu
 from irdim_export.graph import write_onnx
 from irdim_export.quantise import check_form, quantise
 from irdim_train.backbones import BACKBONES
@@ -54,3 +57,56 @@ def test_int8_stays_near_fp32(graphs):
 def test_the_onnx_graph_gives_what_torch_gives_at_another_size(graphs):
     image = np.random.default_rng(0).normal(0, 3, (4, 72, 104)).astype(np.float32)
     assert open_engine(graphs[0] / "fp32.onnx").run(image).shape == (7, 9, 13)
+
+
+def test_the_graph_for_cpus_gives_the_same_numbers(graphs, tmp_path):
+    folder, inputs = graphs
+    exact(folder / "int8.onnx", tmp_path / "int8.onnx")
+    write_cpu(tmp_path / "int8.onnx", tmp_path / "cpu.onnx")
+    symmetric, cpu = (session(tmp_path / name, optimised=False) for name in ("int8.onnx", "cpu.onnx"))
+    loud = 3 * inputs[:4]  # beyond the ranges too, where the symmetric form ends at 127
+    expected = symmetric.run(None, {"input": loud})[0]
+    assert np.var(expected) > 0
+    assert np.array_equal(expected, cpu.run(None, {"input": loud})[0])
+
+
+def test_a_cpu_convolves_in_int8(graphs, tmp_path):
+    convolutions = check_form(graphs[0] / "int8.onnx")["Conv"]
+    write_cpu(graphs[0] / "int8.onnx", tmp_path / "cpu.onnx")
+    kinds = [node.op_type for node in joined(tmp_path / "cpu.onnx", tmp_path).node]
+    squeezed = 3 * kinds.count("AveragePool")  # squeeze-excite takes float from the convolution before it, and has two
+    assert kinds.count("QLinearConv") >= convolutions - 1 - squeezed > 0
+    plain = [node.op_type for node in joined(graphs[0] / "int8.onnx", tmp_path).node]
+    assert plain.count("QLinearConv") < kinds.count("QLinearConv")  # else the form is not needed any more
+
+
+def exact(source, out):
+    """Scales and biases on powers of two: sums in float are then the same in whatever order they are made."""
+    model = onnx.load(str(source))
+    readers = {name: node for node in model.graph.node for name in node.input[1:2] if node.op_type.endswith("Linear")}
+    for tensor in model.graph.initializer:
+        value = numpy_helper.to_array(tensor)
+        if tensor.name in readers:
+            value = np.exp2(np.round(np.log2(value)))
+        elif value.dtype == np.float32 and value.ndim == 1:
+            value = np.round(value * 2**6) / 2**6
+        else:
+            continue
+        tensor.CopyFrom(numpy_helper.from_array(value.astype(np.float32), tensor.name))
+    onnx.save(model, str(out))
+
+
+def session(path, *, optimised, written=None):
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if not optimised:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if written is not None:
+        options.optimized_model_filepath = str(written)
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def joined(path, folder):
+    """The graph that ONNX Runtime makes of one."""
+    session(path, optimised=True, written=folder / "joined.onnx")
+    return onnx.load(str(folder / "joined.onnx")).graph

@@ -18,7 +18,15 @@ def test_fine_tuning_and_sensitive_layers_end_in_the_same_form(small_run, tmp_pa
     assert chosen["ranges"] == (settings.TUNED_FOR if chosen["qat"]["kept"] else "mse")
     assert chosen["higher_precision"] == []  # one sequence: nothing is beyond chance
     assert check_form(bundle.graph("int8"))["quantised Conv"] == 9
-    listed = {"model.onnx", "model.int8.onnx", "model.int8.fp16.onnx", "model.whole.onnx", "samples.npy", "parity.html"}
+    listed = {
+        "model.onnx",
+        "model.int8.onnx",
+        "model.int8.cpu.onnx",
+        "model.int8.fp16.onnx",
+        "model.whole.onnx",
+        "samples.npy",
+        "parity.html",
+    }
     assert {p.name for p in (tmp_path / "bundle").iterdir()} == {*listed, "bundle.json"}
 
 

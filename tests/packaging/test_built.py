@@ -41,6 +41,7 @@ def test_the_wheel_holds_the_packages_with_all_their_files_and_nothing_else(buil
     }
     assert {
         "irdim_edge/starter/model.int8.onnx",
+        "irdim_edge/starter/model.int8.cpu.onnx",
         "irdim/templates/report.html.j2",
         "irdim_train/review_page/static/index.html",
         "irdim_edge/live/static/index.html",

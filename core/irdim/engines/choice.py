@@ -21,12 +21,25 @@ def open_bundle_engine(
     threads: of ONNX Runtime, 0 for all cores; cache: folder of built engines, the user's where it is None. Raises InputError."""
     if engine not in ENGINES:
         raise InputError(f"engine '{engine}' is not known; choose one of {', '.join(ENGINES)}")
-    graph = bundle.graph(precision)
+    bundle.graph(precision)
     if engine == "auto" and SAMPLES not in bundle.files:  # an engine could not be checked
         engine = "onnxruntime"
     if engine == "onnxruntime" or (engine == "auto" and not tensorrt_is_there()):
-        return open_engine(graph, threads=threads)
+        return open_on_cpu(bundle, precision, threads=threads)
     return open_built(engine_graph(bundle, precision), cache=cache).engine
+
+
+def open_on_cpu(bundle: Bundle, precision: str, *, threads: int = 0) -> Engine:
+    """ONNX Runtime. Raises InputError."""
+    graph, usual = bundle.cpu_graph(precision), bundle.graph(precision)
+    try:
+        return open_engine(graph, threads=threads)
+    except InputError as error:
+        if graph == usual:
+            raise
+        engine = open_engine(usual, threads=threads)
+        logger.warning("%s; %s runs instead, slower", error, usual.name)  # a version that lacks one of its operators
+        return engine
 
 
 def engine_graph(bundle: Bundle, precision: str) -> Graph:
