@@ -92,7 +92,7 @@ def make(out: Path, options: argparse.Namespace) -> None:
     else:
         crop, held = ("--size", 64, "--frame-step", 2), ("--val", "*-01[45]")
     size = ("--sequences", 16, "--frames", 60, "--size", "160x128", "--scr", 6, "--targets", 2, "--workers", 1)
-    fit = ("--width", 0.25, "--epochs", options.epochs, "--snapshots", 3)
+    fit = ("--width", 0.25, "--epochs", options.epochs, "--snapshots", 3, "--whole-frames", 0)
     steps: dict[str, tuple[Any, ...]] = {
         "recordings": ("synth", out / "recordings", *size, "--seed", options.seed, "--label-errors", RATE),
         "data": ("import", out / "recordings", "--out", out / "data", *held),

@@ -68,7 +68,7 @@ def main() -> None:
     shutil.rmtree(out / "all", ignore_errors=True)
     call("crop", truth, *PATCHES, "--out", out / "all-patches")
     epochs = options.more_epochs * (options.iterations + 1)
-    call("fit", out / "all-patches", "--width", 0.25, "--epochs", epochs, "--out", out / "all")
+    call("fit", out / "all-patches", "--width", 0.25, "--whole-frames", 0, "--epochs", epochs, "--out", out / "all")
     s = json.loads(call("evaluate", out / "all", "--split", "test"))
     print("| everything | - | - | " + " | ".join(f"{100 * s[k]:.1f}" for k in ("precision", "recall", "f1")) + " | - |")
 

@@ -198,7 +198,20 @@ def measure_ranks(patches: Path, ranks: list[int], out: Path) -> list[dict[str, 
 def fit(patches: Path, epochs: int, run: Path) -> list[Any]:
     """The command of a training into an empty folder."""
     shutil.rmtree(run, ignore_errors=True)
-    return [BIN / "irdim-train", "fit", patches, "--preset", "nano", "--epochs", epochs, "--out", run, "--json"]
+    return [
+        BIN / "irdim-train",
+        "fit",
+        patches,
+        "--preset",
+        "nano",
+        "--whole-frames",
+        0,
+        "--epochs",
+        epochs,
+        "--out",
+        run,
+        "--json",
+    ]
 
 
 def tables(found: dict[str, Any]) -> str:

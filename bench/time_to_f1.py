@@ -43,7 +43,8 @@ def train(patches: Path, out: Path, minutes: float, size: str, width: float, see
     """A finished run's description."""
     run = out / f"{size}-{minutes:g}-{seed}"
     if not (run / "model.pt").exists():
-        fit = [Path(sys.executable).with_name("irdim-train"), "fit", patches, "--out", run, "--size", size]
+        fit = [Path(sys.executable).with_name("irdim-train"), "fit", patches, "--out", run]
+        fit += ["--size", "full"] if size == "full" else ["--whole-frames", 0]
         options = ("--minutes", minutes, "--width", width, "--seed", seed)
         subprocess.run([*map(str, fit), *map(str, options)], check=True, stdout=subprocess.DEVNULL)
     found: dict[str, Any] = json.loads((run / "run.json").read_text())

@@ -13,9 +13,10 @@ from irdim.grid import pad_to_stride
 from irdim.history import History
 from irdim.patches import Patches
 from irdim.sources import Frame
+from irdim_train.batches import BatchReader
 from irdim_train.fit import fit
 from irdim_train.runs import FitConfig, load_model
-from irdim_train.whole_frames import WholeFrameReader
+from irdim_train.whole_frames import PatchesThenFrames, WholeFrameReader
 
 CPU = torch.device("cpu")
 
@@ -37,10 +38,10 @@ def test_a_whole_frame_is_read_as_the_edge_reads_it(small_data, kind, register):
     assert np.abs(batch.image[0].numpy() - expected).max() < 1e-4
 
 
-@pytest.mark.parametrize("turn", [0, 1, 2, 3])
+@pytest.mark.parametrize("turn", range(8))
 def test_targets_turn_with_their_frame(small_data, turn):
     reader = WholeFrameReader(small_data, InputSpec("single", 1, False), 8, CPU, 1)
-    batch = reader.read([(0, 20)], turn)
+    batch = reader.read([(0, 20)], turn=turn)
     row, column = (int(i) for i in torch.nonzero(batch.targets.object[0])[0])
     inside = batch.image[0, 0, row * 8 : row * 8 + 8, column * 8 : column * 8 + 8]
     assert inside.max() > 0.95 * batch.image[0, 0].max()
@@ -63,7 +64,27 @@ def test_every_frame_is_read_once_an_epoch(small_data):
     assert set(np.bincount(seen)[6:]) == {4}
 
 
-@pytest.mark.parametrize("whole", [False, True])
+def test_added_noise_is_in_the_scale_too(small_data):
+    reader = WholeFrameReader(small_data, InputSpec("difference+frame", 1, False), 8, CPU, 1)
+    plain = reader.read([(0, 20)] * 8, None).image
+    varied = reader.read([(0, 20)] * 8, np.random.default_rng(0), turn=0).image
+    assert not torch.equal(plain, varied)
+    assert varied.std(dim=(0, 2, 3)).numpy() == pytest.approx(plain.std(dim=(0, 2, 3)).numpy(), rel=0.05)
+    assert len({float(image[0].std()) for image in varied}) == 8  # each its own
+
+
+def test_patches_come_first_and_then_whole_frames(small_patches, small_data):
+    patches, spec = Patches.open(small_patches), InputSpec("difference+frame", 2, False)
+    frames = WholeFrameReader(small_data, spec, 8, CPU, 1)
+    both = PatchesThenFrames(BatchReader(patches, spec, "train", 8, CPU, 4), frames, 0.3)
+    sizes = [max(batch.image.shape[-2:]) for batch in both.steps(0, 0, 10, True)]
+    assert sizes == [patches.size] * 7 + [120] * 3
+    entered = list(both.steps(0, 8, 10, True))
+    assert len(entered) == 2
+    assert torch.equal(entered[1].image, list(both.steps(0, 0, 10, True))[9].image)
+
+
+@pytest.mark.parametrize("whole", [0.0, 0.5, 1.0])
 def test_a_run_goes_on_from_another(small_run, small_patches, tmp_path, whole):
     config = FitConfig(width=0.25, epochs=1, batch=16, start=str(small_run), whole=whole, learning_rate=1e-4)
     result = fit(Patches.open(small_patches), tmp_path / "on", config)

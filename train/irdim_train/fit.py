@@ -28,7 +28,7 @@ from irdim_train.runs import (
     save_tensors,
 )
 from irdim_train.training import FitState, begin, resume, train
-from irdim_train.whole_frames import WholeFrameReader
+from irdim_train.whole_frames import PatchesThenFrames, WholeFrameReader
 
 
 def fit(
@@ -77,18 +77,20 @@ def fit(
 
 def _reader(
     patches: Patches, spec: InputSpec, config: FitConfig, stride: int, ranks: Ranks
-) -> BatchReader | WholeFrameReader:
+) -> BatchReader | WholeFrameReader | PatchesThenFrames:
     if config.batch % ranks.ranks:
         raise InputError(f"--batch {config.batch}: must be a multiple of the {ranks.ranks} processes")
     if config.whole:
         pixels = config.batch * patches.size**2
-        return WholeFrameReader(Path(patches.description["data"]), spec, stride, ranks.device, pixels)
+        frames = WholeFrameReader(Path(patches.description["data"]), spec, stride, ranks.device, pixels)
+        if config.whole == 1:
+            return frames
     reader = BatchReader(patches, spec, "train", stride, ranks.device, config.batch, config.lay_over)
     if len(reader.rows) < config.batch:
         raise InputError(
             f"{patches.path}: {len(reader.rows)} training patches are fewer than a batch of {config.batch}; crop more or lower --batch"
         )
-    return reader
+    return PatchesThenFrames(reader, frames, config.whole) if config.whole else reader
 
 
 def _check_resumes(out: Path, description: dict[str, Any]) -> None:

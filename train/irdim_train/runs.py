@@ -38,7 +38,7 @@ class FitConfig:
     evidence: bool = True  # whether scores take up the past of their detection (irdim.evidence)
     false_alarms: float | None = None  # a frame, at which the report threshold is chosen; None for the best F1
     start: str | None = None  # the run whose weights it begins with
-    whole: bool = False  # whole frames instead of patches
+    whole: float = 0.0  # share of the steps, the last ones, that read whole frames instead of patches
     snapshots: int = 0  # times on the way at which the weights are kept, for refine
     freeze_norm: bool = False  # batch norm keeps the statistics that it began with
 
@@ -50,6 +50,7 @@ class FitConfig:
             (0 < self.learning_rate < 10, f"--learning-rate {self.learning_rate:g}: above 0, below 10"),
             (self.a >= 0 and self.b >= 0, f"--a {self.a:g}, --b {self.b:g}: 0 or more"),
             (0 <= self.lay_over <= 1, f"--lay-over {self.lay_over:g}: a share from 0 to 1"),
+            (0 <= self.whole <= 1, f"--whole-frames {self.whole:g}: a share from 0 to 1"),
             (0 <= self.snapshots <= 100, f"--snapshots {self.snapshots}: 0 to 100"),
             (self.seed >= 0, f"--seed {self.seed}: 0 or more"),
             (

@@ -33,7 +33,7 @@ from irdim_train.runs import (
     load_weights,
     save_tensors,
 )
-from irdim_train.whole_frames import WholeFrameReader
+from irdim_train.whole_frames import PatchesThenFrames, WholeFrameReader
 
 WARM_UP = 0.05  # share of the steps over which the learning rate rises
 TIMED = 12  # steps that are timed to count out a budget in minutes
@@ -116,7 +116,7 @@ def _save(state: FitState, out: Path) -> None:
 
 def train(
     state: FitState,
-    reader: BatchReader | WholeFrameReader,
+    reader: BatchReader | WholeFrameReader | PatchesThenFrames,
     config: FitConfig,
     out: Path,
     ranks: Ranks,

@@ -1,4 +1,6 @@
-"""Whole frames as training batches: what a network learnt on patches goes on with (`fit --from RUN --size full`)."""
+"""Whole frames as training batches: what a network that learnt on patches goes on with.
+
+A patch of 80 px is hardly larger than what one cell sees, so most cells of a patch see its border too, which few cells of a frame do."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,17 +12,24 @@ from torch.nn import functional as F
 
 from irdim.boxes import LABELS
 from irdim.dataset import Dataset, Sequence
-from irdim.differencing import NO_SHIFT, STACK, InputSpec, move_whole, noise_scale, planes, whole_pixels
+from irdim.differencing import (
+    NO_SHIFT,
+    STACK,
+    InputSpec,
+    difference_planes,
+    move_whole,
+    noise_scale,
+    planes,
+    whole_pixels,
+)
 from irdim.errors import InputError
 from irdim.history import with_full_history
 from irdim.patches import BOXES
 from irdim.registration import estimate_shift, texture
-from irdim_train.augmentation import turn_boxes, turn_image
-from irdim_train.batches import WHOLE, Batch, Share, in_order, maps_to
+from irdim_train.augmentation import turn_boxes, turn_image, vary
+from irdim_train.batches import WHOLE, Batch, BatchReader, Share, in_order, maps_to
 from irdim_train.inputs import network_input
 from irdim_train.targets import target_maps
-
-TURNS = (0, 1, 2, 3)  # mirrorings; rows and columns are not swapped, frames are seldom square
 
 
 class WholeFrameReader:
@@ -56,14 +65,15 @@ class WholeFrameReader:
         def prepare(step: int) -> Batch:
             moments = self._order(seed, step // self.an_epoch)[step % self.an_epoch]
             moments = moments[share.rank :: share.ranks] or moments
-            return self.read(
-                moments, int(np.random.default_rng([seed, step, 1]).integers(len(TURNS))) if augment else 0
-            )
+            return self.read(moments, np.random.default_rng([seed, step, 1 + share.rank]) if augment else None)
 
         return in_order(prepare, start, stop, self.device)
 
-    def read(self, moments: list[tuple[int, int]], turn: int = 0) -> Batch:
-        """The frames `moments`, (sequence, frame) of one shape; turn: one of TURNS."""
+    def read(
+        self, moments: list[tuple[int, int]], augment: np.random.Generator | None = None, turn: int | None = None
+    ) -> Batch:
+        """The frames `moments`, (sequence, frame) of one shape; with a generator, turned and mirrored (all alike) and each with noise of its own.
+        turn: which way instead of a random one, as of turn_image."""
         stacks, shifts, sigmas, boxes = [], [], [], []
         for i, moment in enumerate(moments):
             stack, part, sigma = self._stack(moment)
@@ -74,20 +84,24 @@ class WholeFrameReader:
             here = of_sequence[of_sequence["patch"] == moment[1]].copy()
             here["patch"] = i
             boxes.append(here)
-        image = network_input(
-            torch.from_numpy(np.stack(stacks)).to(self.device),
-            self.spec,
-            torch.from_numpy(np.stack(shifts)).to(self.device),
-            torch.from_numpy(np.stack(sigmas)).to(self.device),
-        )
-        width = image.shape[-1]
-        image = turn_image(image, turn)
-        rows = turn_boxes(np.concatenate(boxes), turn & 1, width)
-        rows = turn_boxes(rows, turn & 2, image.shape[-2])
-        image = _pad(image, self.stride)
+        counts, part, sigma = (torch.from_numpy(np.stack(a)).to(self.device) for a in (stacks, shifts, sigmas))
+        if augment is not None:
+            turn = int(augment.integers(8)) if turn is None else turn
+            counts, sigma = vary(counts, sigma, self._frame_noise(sigma), difference_planes(self.spec), augment)
+        image = network_input(counts, self.spec, part, sigma)
+        height, width = image.shape[-2:]
+        rows = np.concatenate(boxes)
+        for bit, size in ((1, width), (2, height), (4, 0)):
+            rows = turn_boxes(rows, (turn or 0) & bit, size)
+        image = _pad(turn_image(image, turn or 0), self.stride)
         targets = target_maps(rows, len(moments), (image.shape[-2], image.shape[-1]), self.stride)
         image = image.contiguous(memory_format=torch.channels_last)
         return Batch(image, maps_to(targets, self.device), np.array([frame for _, frame in moments]))
+
+    def _frame_noise(self, sigma: Tensor) -> Tensor:
+        """(N,) counts: a difference has the noise of two frames."""
+        count = difference_planes(self.spec)
+        return sigma[:, :count].amin(1) / 2**0.5 if count else sigma.amin(1)
 
     def _order(self, seed: int, epoch: int) -> list[list[tuple[int, int]]]:
         rng = np.random.default_rng([seed, epoch])
@@ -112,6 +126,25 @@ class WholeFrameReader:
             for older, (dy, dx) in zip(stack[1:], shifts, strict=True)
         ]
         return np.stack(moved), shifts - np.rint(shifts), sigma
+
+
+class PatchesThenFrames:
+    """Patches first, then whole frames. The same interface as BatchReader."""
+
+    def __init__(self, patches: BatchReader, frames: WholeFrameReader, share: float) -> None:
+        """share: of the steps, the last ones, that read whole frames."""
+        self._patches, self._frames, self._share = patches, frames, share
+
+    @property
+    def an_epoch(self) -> int:
+        """Batches an epoch over the patches."""
+        return self._patches.an_epoch
+
+    def steps(self, seed: int, start: int, stop: int, augment: bool, share: Share = WHOLE) -> Iterator[Batch]:
+        """As BatchReader.steps; stop: the end of the training, from which the share is counted."""
+        switch = max(start, stop - round(self._share * stop))
+        yield from self._patches.steps(seed, start, switch, augment, share)
+        yield from self._frames.steps(seed, switch, stop, augment, share)
 
 
 def _shifts(stack: np.ndarray) -> np.ndarray:

@@ -13,6 +13,8 @@ from irdim.console import stdout_console
 from irdim.errors import InputError
 from irdim_train.commands.progress import progress_bar
 
+WHOLE_FRAMES = 0.5  # of the steps; half and more did alike on validation clips, none lost up to ten points of F1
+
 
 def command(
     context: typer.Context,
@@ -29,9 +31,15 @@ def command(
     size: Annotated[
         str,
         typer.Option(
-            help="patch, or full: train on whole frames of the patches' data set; a batch holds as many pixels."
+            help="patch, or full: train on whole frames of the patches' data set alone; a batch holds as many pixels."
         ),
     ] = "patch",
+    whole_frames: Annotated[
+        float,
+        typer.Option(
+            help="Share of the steps, the last ones, that go on with whole frames. 0: patches alone, as the paper does."
+        ),
+    ] = WHOLE_FRAMES,
     freeze_norm: Annotated[bool, typer.Option(help="Keep the batch-norm statistics that --from brings.")] = False,
     backbone: Annotated[
         str, typer.Option(help="darknet19, resnet18, googlenet, squeezenet, mobilenet efficientnet or nano.")
@@ -123,6 +131,8 @@ def command(
         raise InputError("name a patch file (irdim-train fit PATCHES) or a run to go on with (--resume RUN)")
     elif {"epochs", "minutes"} <= given:
         raise InputError("--epochs and --minutes: choose one")
+    elif size == "full" and "whole_frames" in given:
+        raise InputError("--size full and --whole-frames: choose one")
     elif size not in ("patch", "full"):
         raise InputError(f"--size {size}: patch or full; another patch size needs another irdim-train crop --size")
     else:
@@ -143,7 +153,7 @@ def command(
             evidence=evidence,
             false_alarms=false_alarms,
             start=str(start.resolve()) if start else None,
-            whole=size == "full",
+            whole=1.0 if size == "full" else whole_frames,
             freeze_norm=freeze_norm,
         )
         out = out or Path("runs") / datetime.datetime.now().strftime("%Y%m%d-%H%M%S")

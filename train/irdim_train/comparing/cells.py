@@ -105,6 +105,7 @@ def _fit(cell: Cell, budget: Budget, patches: Path, run: Path) -> None:
         spent = ["--epochs", str(budget.epochs)] if budget.minutes is None else ["--minutes", str(budget.minutes)]
         command += [str(patches), "--out", str(run), "--backbone", cell.backbone, "--width", str(cell.width)]
         command += ["--input", cell.input, "--seed", str(cell.seed), "--batch", str(budget.batch), *spent]
+        command += ["--whole-frames", "0"]  # patches of one size are what is compared
     done = subprocess.run([*command, "--json"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     if done.returncode in (130, -2):
         raise KeyboardInterrupt

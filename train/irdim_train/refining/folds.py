@@ -41,7 +41,7 @@ def fold_engines(
         raise InputError(f"--folds {folds}: the training sequences are of only {len(groups)} scenes")
     order = np.random.default_rng(0).permutation(len(groups))
     part = {groups[g]: i % folds for i, g in enumerate(order.tolist())}
-    config = replace(FitConfig(**description["config"]), start=None, freeze_norm=False)
+    config = replace(FitConfig(**description["config"]), start=None, freeze_norm=False, whole=0.0)
     engines: dict[int, list[Engine]] = {}
     for i in range(folds):
         out = run / FOLDS / f"{folds}-{i}"
