@@ -31,6 +31,12 @@ def command(
         float | None, typer.Option(help="Budget of each training in minutes, instead of --epochs.")
     ] = None,
     batch: Annotated[int, typer.Option(help="Patches a step.")] = 64,
+    whole_frames: Annotated[
+        float,
+        typer.Option(
+            help="Share of the steps, the last ones, that go on with whole frames. 0: patches alone, as the paper does."
+        ),
+    ] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train a grid of backbones, patch sizes and inputs under one budget: the paper's Table 2 and Fig. 12 on your data.
@@ -68,7 +74,7 @@ def command(
         )
 
     out.mkdir(parents=True, exist_ok=True)
-    results, failed = compare(cells, Budget(epochs, minutes, batch), out, stage=show)
+    results, failed = compare(cells, Budget(epochs, minutes, batch, whole_frames), out, stage=show)
     rows = write_summary(out, results, failed, shlex.join(["irdim-train", *sys.argv[1:]]))
     if as_json:
         print((out / "compare.json").read_text())

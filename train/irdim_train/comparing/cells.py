@@ -31,11 +31,12 @@ RESULT = "result.json"
 
 @dataclass(frozen=True)
 class Budget:
-    """What every cell may spend: epochs, or minutes where they are given."""
+    """What every cell may spend: epochs, or minutes where they are given; whole_frames: the share of its steps that go on with whole frames."""
 
     epochs: float = 10.0
     minutes: float | None = None
     batch: int = 64
+    whole_frames: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ def run_cell(cell: Cell, budget: Budget, out: Path, stage: Callable[[str], None]
     given = {"cell": asdict(cell), "budget": asdict(budget), "patches_digest": sha256(patches / PATCHES)}
     if (folder / RESULT).is_file():
         found: dict[str, Any] = read_json(folder / RESULT, "comparison's result")
+        found["budget"] = {**asdict(Budget()), **found.get("budget", {})}  # older ones know no whole frames
         for key, value in given.items():
             if found.get(key) != value:
                 what = {"cell": "data set", "budget": "budget", "patches_digest": "labels or frames"}[key]
@@ -105,7 +107,7 @@ def _fit(cell: Cell, budget: Budget, patches: Path, run: Path) -> None:
         spent = ["--epochs", str(budget.epochs)] if budget.minutes is None else ["--minutes", str(budget.minutes)]
         command += [str(patches), "--out", str(run), "--backbone", cell.backbone, "--width", str(cell.width)]
         command += ["--input", cell.input, "--seed", str(cell.seed), "--batch", str(budget.batch), *spent]
-        command += ["--whole-frames", "0"]  # patches of one size are what is compared
+        command += ["--whole-frames", str(budget.whole_frames)]
     done = subprocess.run([*command, "--json"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     if done.returncode in (130, -2):
         raise KeyboardInterrupt
