@@ -14,12 +14,12 @@ from scipy.special import expit, logit
 from irdim.boxes import Detection
 
 BASE = 2.0  # added to a score's logit: evidence grows from a score of 12 %
-DECAY = 0.85  # share of the evidence that is left one frame later
+DECAY = 0.9  # share of the evidence that is left one frame later
 WEIGHT = 0.5  # how much of it a detection's own score takes up
-MOST = 12.0  # evidence that a chain can hold; a target that was sure for long must still be seen to be reported
+MOST = 8.0  # evidence that a chain can hold: what clutter says again and again is said once, and a target must still be seen to be reported
 REACH = 2.0  # px; scatter of a detected centre from frame to frame
 SPEED = 2.0  # px a frame, relative to the background
-MEMORY = 3  # frames that a chain outlives its last detection
+MEMORY = 6  # frames that a chain outlives its last detection
 
 
 class Evidence:

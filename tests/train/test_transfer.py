@@ -38,7 +38,7 @@ def test_a_whole_frame_is_read_as_the_edge_reads_it(small_data, kind, register):
     assert np.abs(batch.image[0].numpy() - expected).max() < 1e-4
 
 
-@pytest.mark.parametrize("turn", range(8))
+@pytest.mark.parametrize("turn", range(4))
 def test_targets_turn_with_their_frame(small_data, turn):
     reader = WholeFrameReader(small_data, InputSpec("single", 1, False), 8, CPU, 1)
     batch = reader.read([(0, 20)], turn=turn)
@@ -62,15 +62,6 @@ def test_every_frame_is_read_once_an_epoch(small_data):
     seen = np.concatenate([b.rows for b in reader.steps(0, 0, reader.an_epoch, False)])
     assert len(seen) == 4 * 34  # four sequences, 40 frames, 6 without history
     assert set(np.bincount(seen)[6:]) == {4}
-
-
-def test_added_noise_is_in_the_scale_too(small_data):
-    reader = WholeFrameReader(small_data, InputSpec("difference+frame", 1, False), 8, CPU, 1)
-    plain = reader.read([(0, 20)] * 8, None).image
-    varied = reader.read([(0, 20)] * 8, np.random.default_rng(0), turn=0).image
-    assert not torch.equal(plain, varied)
-    assert varied.std(dim=(0, 2, 3)).numpy() == pytest.approx(plain.std(dim=(0, 2, 3)).numpy(), rel=0.05)
-    assert len({float(image[0].std()) for image in varied}) == 8  # each its own
 
 
 def test_patches_come_first_and_then_whole_frames(small_patches, small_data):

@@ -1,6 +1,7 @@
 """Whole frames as training batches: what a network that learnt on patches goes on with.
 
-A patch of 80 px is hardly larger than what one cell sees, so most cells of a patch see its border too, which few cells of a frame do."""
+A patch of 80 px is hardly larger than what one cell sees, so most cells of a patch see its border too, which few cells of a frame do.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,6 @@ from irdim.differencing import (
     NO_SHIFT,
     STACK,
     InputSpec,
-    difference_planes,
     move_whole,
     noise_scale,
     planes,
@@ -26,10 +26,12 @@ from irdim.errors import InputError
 from irdim.history import with_full_history
 from irdim.patches import BOXES
 from irdim.registration import estimate_shift, texture
-from irdim_train.augmentation import turn_boxes, turn_image, vary
+from irdim_train.augmentation import turn_boxes, turn_image
 from irdim_train.batches import WHOLE, Batch, BatchReader, Share, in_order, maps_to
 from irdim_train.inputs import network_input
 from irdim_train.targets import target_maps
+
+TURNS = 4  # mirrorings alone. Quarter turns and added noise, as patches have them, cost a quarter-width network three points of F1
 
 
 class WholeFrameReader:
@@ -65,15 +67,13 @@ class WholeFrameReader:
         def prepare(step: int) -> Batch:
             moments = self._order(seed, step // self.an_epoch)[step % self.an_epoch]
             moments = moments[share.rank :: share.ranks] or moments
-            return self.read(moments, np.random.default_rng([seed, step, 1 + share.rank]) if augment else None)
+            turn = int(np.random.default_rng([seed, step, 1]).integers(TURNS)) if augment else 0
+            return self.read(moments, turn)
 
         return in_order(prepare, start, stop, self.device)
 
-    def read(
-        self, moments: list[tuple[int, int]], augment: np.random.Generator | None = None, turn: int | None = None
-    ) -> Batch:
-        """The frames `moments`, (sequence, frame) of one shape; with a generator, turned and mirrored (all alike) and each with noise of its own.
-        turn: which way instead of a random one, as of turn_image."""
+    def read(self, moments: list[tuple[int, int]], turn: int = 0) -> Batch:
+        """The frames `moments`, (sequence, frame) of one shape; turn: below TURNS, as of turn_image."""
         stacks, shifts, sigmas, boxes = [], [], [], []
         for i, moment in enumerate(moments):
             stack, part, sigma = self._stack(moment)
@@ -85,23 +85,15 @@ class WholeFrameReader:
             here["patch"] = i
             boxes.append(here)
         counts, part, sigma = (torch.from_numpy(np.stack(a)).to(self.device) for a in (stacks, shifts, sigmas))
-        if augment is not None:
-            turn = int(augment.integers(8)) if turn is None else turn
-            counts, sigma = vary(counts, sigma, self._frame_noise(sigma), difference_planes(self.spec), augment)
         image = network_input(counts, self.spec, part, sigma)
         height, width = image.shape[-2:]
         rows = np.concatenate(boxes)
-        for bit, size in ((1, width), (2, height), (4, 0)):
-            rows = turn_boxes(rows, (turn or 0) & bit, size)
-        image = _pad(turn_image(image, turn or 0), self.stride)
+        for bit, size in ((1, width), (2, height)):
+            rows = turn_boxes(rows, turn & bit, size)
+        image = _pad(turn_image(image, turn), self.stride)
         targets = target_maps(rows, len(moments), (image.shape[-2], image.shape[-1]), self.stride)
         image = image.contiguous(memory_format=torch.channels_last)
         return Batch(image, maps_to(targets, self.device), np.array([frame for _, frame in moments]))
-
-    def _frame_noise(self, sigma: Tensor) -> Tensor:
-        """(N,) counts: a difference has the noise of two frames."""
-        count = difference_planes(self.spec)
-        return sigma[:, :count].amin(1) / 2**0.5 if count else sigma.amin(1)
 
     def _order(self, seed: int, epoch: int) -> list[list[tuple[int, int]]]:
         rng = np.random.default_rng([seed, epoch])
