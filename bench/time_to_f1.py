@@ -1,9 +1,9 @@
-"""What a minute of training buys, on patches and on whole frames of the same data, with the same network.
+"""What a minute of training buys on patches, on whole frames of the same data, and on the one after the other, with the same network.
 
     python bench/time_to_f1.py PATCHES OUT [--minutes 2 4 8] [--width 0.25] [--seeds 0]
 
-Each budget is a training of its own, to the end of its schedule, one after the other in turns of patches and whole frames; a batch holds as many pixels
-in both. F1: best on the whole frames of the validation clips, as `fit` measures it. Writes OUT/time_to_f1.md and .json; trainings that are in OUT are kept.
+Each budget is a training of its own, to the end of its schedule, one after the other in turns; a batch holds as many pixels in all. F1: best on the
+validation frames, as `fit` measures it, and at its threshold on the test frames. Writes OUT/time_to_f1.md and .json; trainings that are in OUT are kept.
 """
 
 import argparse
@@ -15,7 +15,11 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-SIZES = {"patch": "patches", "full": "whole frames"}
+ARMS = {
+    "patches": ("--whole-frames", 0),
+    "patches, then whole frames": (),  # the default
+    "whole frames": ("--size", "full"),
+}
 
 
 def main() -> None:
@@ -30,34 +34,46 @@ def main() -> None:
     asked.out.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     for minutes in sorted(asked.minutes):
-        for size in SIZES:
-            runs = [train(asked.patches, asked.out, minutes, size, asked.width, seed) for seed in asked.seeds]
-            rows.append({"minutes": minutes, "size": size, "f1": [run["scores"]["val"]["f1"] for run in runs]})
+        for arm in ARMS:
+            runs = [train(asked.patches, asked.out, minutes, arm, asked.width, seed) for seed in asked.seeds]
+            rows.append({"minutes": minutes, "arm": arm, "f1": runs})
         written = {"command": " ".join(sys.argv), "date": str(date.today()), "rows": rows}
         (asked.out / "time_to_f1.json").write_text(json.dumps(written, indent=1))
         (asked.out / "time_to_f1.md").write_text(table(rows))
         print(table(rows), flush=True)
 
 
-def train(patches: Path, out: Path, minutes: float, size: str, width: float, seed: int) -> dict[str, Any]:
-    """A finished run's description."""
-    run = out / f"{size}-{minutes:g}-{seed}"
+def train(patches: Path, out: Path, minutes: float, arm: str, width: float, seed: int) -> dict[str, float]:
+    """F1 of a finished run on the validation and the test frames, and the seconds that its training took."""
+    run = out / f"{arm.replace(', ', '-').replace(' ', '-')}-{minutes:g}-{seed}"
+    program = Path(sys.executable).with_name("irdim-train")
     if not (run / "model.pt").exists():
-        fit = [Path(sys.executable).with_name("irdim-train"), "fit", patches, "--out", run]
-        fit += ["--size", "full"] if size == "full" else ["--whole-frames", 0]
-        options = ("--minutes", minutes, "--width", width, "--seed", seed)
-        subprocess.run([*map(str, fit), *map(str, options)], check=True, stdout=subprocess.DEVNULL)
-    found: dict[str, Any] = json.loads((run / "run.json").read_text())
-    return found
+        words = ["fit", patches, "--out", run, "--minutes", minutes, "--width", width, "--seed", seed, *ARMS[arm]]
+        subprocess.run([program, *map(str, words)], check=True, stdout=subprocess.DEVNULL)
+    description = json.loads((run / "run.json").read_text())
+    if not (run / "test.json").exists():
+        scored = subprocess.run(
+            [program, "evaluate", run, "--split", "test", "--json"], check=True, capture_output=True
+        )
+        (run / "test.json").write_bytes(scored.stdout)
+    test = json.loads((run / "test.json").read_text())
+    return {"val": description["scores"]["val"]["f1"], "test": test["f1"], "seconds": description["seconds"]}
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """As Markdown, in %."""
     budgets = sorted({row["minutes"] for row in rows})
-    lines = [f"| best F1 after | {' | '.join(f'{m:g} min' for m in budgets)} |", "|---" * (len(budgets) + 1) + "|"]
-    for size, name in SIZES.items():
-        found = [mean(row["f1"]) for row in rows if row["size"] == size]
-        lines.append(f"| {name} | {' | '.join(f'{100 * f1:.1f}' for f1 in found)} |")
+    lines = [
+        f"| F1, validation / test, after | {' | '.join(f'{m:g} min' for m in budgets)} |",
+        "|---" * (len(budgets) + 1) + "|",
+    ]
+    for arm in ARMS:
+        cells = []
+        for row in rows:
+            if row["arm"] == arm:
+                val, test, seconds = (mean(run[key] for run in row["f1"]) for key in ("val", "test", "seconds"))
+                cells.append(f"{100 * val:.1f} / {100 * test:.1f} ({seconds:.0f} s)")
+        lines.append(f"| {arm} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
