@@ -6,9 +6,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from irdim.bundle import ModelCard
-from irdim.differencing import InputSpec, network_input
-from irdim.grid import pad_to_stride
+from irdim.differencing import InputSpec
 from irdim.history import History
+from irdim.native.input import padded_input
 from irdim.sources import Frame
 
 
@@ -53,7 +53,7 @@ class InputStep:
         stack = self._history.push(frame)
         if isinstance(stack, str):
             return stack
-        image = pad_to_stride(network_input(stack.frames, self.card.input, stack.shifts), self.card.stride)
+        image = padded_input(stack.frames, self.card.input, stack.shifts, self.card.stride)
         height, width = frame.pixels.shape
         return Prepared(image, (height, width), motion(stack.shifts, self.card.input))
 

@@ -24,7 +24,11 @@ def noise_sigma(image: np.ndarray, roundings: int = 1) -> float:
     difference); their rounding variance beyond the first is taken off. Returns at least FLOOR; FLOOR for a constant image.
     """
     image = np.asarray(image)
-    values = image.ravel()[:: pixel_stride(image.shape)]
+    return sampled_sigma(image.ravel()[:: pixel_stride(image.shape)], roundings)
+
+
+def sampled_sigma(values: np.ndarray, roundings: int = 1) -> float:
+    """`noise_sigma` of those pixels that it looks at, (n,)."""
     if values.size == 0:
         return FLOOR
     sample = np.sort(values[:: values.size // SAMPLE | 1]).astype(np.float64)

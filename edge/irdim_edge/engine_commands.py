@@ -17,6 +17,7 @@ from irdim.engines import Engine
 from irdim.engines.building import open_built
 from irdim.engines.choice import engine_graph, tensorrt_is_there
 from irdim.engines.options import BuildOptions, parse_size, size_text
+from irdim.native.input import native
 from irdim.signing import read_public_key
 from irdim_edge.config import STARTER_FOLDER
 from irdim_edge.wording import WITHOUT_TENSORRT, reworded
@@ -139,7 +140,8 @@ def bench(
     table.add_row("ratio", *(f"{m.ratio:.2f}" for m in found))
     for stage in found[0].milliseconds:
         table.add_row(f"{stage}, ms", *("{:.1f} ({:.1f})".format(*m.milliseconds[stage]) for m in found))
-    table.caption = f"frames of {size}; p50 and, in brackets, p99"
+    step = "compiled for this CPU" if native() else "NumPy"
+    table.caption = f"frames of {size}; p50 and, in brackets, p99; input step on the host: {step}"
     stdout_console().print(table)
 
 

@@ -6,10 +6,9 @@ from torch import nn
 
 from irdim.bundle import ModelCard
 from irdim.dataset import Dataset
-from irdim.differencing import network_input
 from irdim.errors import InputError
-from irdim.grid import pad_to_stride
 from irdim.history import History, Stack
+from irdim.native.input import padded_input
 from irdim.sources import Frame
 
 NORM_FRAMES = 48  # whole frames from which batch-norm statistics are taken
@@ -51,5 +50,5 @@ def whole_inputs(card: ModelCard, data: Dataset, count: int, seed: int = 0) -> l
             history.add(Frame(index, float(index), frames[index]))
         stack = history.push(Frame(newest, float(newest), frames[newest]))
         assert isinstance(stack, Stack)
-        images.append(pad_to_stride(network_input(stack.frames, card.input, stack.shifts), card.stride))
+        images.append(padded_input(stack.frames, card.input, stack.shifts, card.stride))
     return images

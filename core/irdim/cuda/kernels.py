@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from irdim.cuda.cache import default_cache
+from irdim.cache import default_cache
 from irdim.cuda.compiler import MOST_BINS, STRIP, kernels_for
 from irdim.cuda.gpu import Gpu
 from irdim.cuda.memory import DeviceMemory, GpuImage, GpuImages

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from irdim.cuda.cache import default_cache
+from irdim.cache import default_cache
 from irdim.cuda.gpu import Gpu
 from irdim.engines.agreement import Agreement, compare_engines
 from irdim.engines.onnx import OnnxEngine

@@ -1,9 +1,0 @@
-"""Where what was built for this machine's GPU is kept."""
-
-import os
-from pathlib import Path
-
-
-def default_cache() -> Path:
-    """`irdim/engines` in the user's cache folder."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "irdim" / "engines"

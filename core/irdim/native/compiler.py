@@ -1,0 +1,86 @@
+"""differencing.c to a shared library for this very CPU, by its own C compiler, kept in the user's cache. Nothing of it has to be there."""
+
+import ctypes
+import functools
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+
+from irdim.cache import user_cache
+from irdim.differencing import HIGH_PASS_RADIUS, KNEE
+from irdim.files import atomic_file
+
+logger = logging.getLogger("irdim.native")
+COMPILERS = ("cc", "gcc", "clang")
+# no contraction: a fused multiply-add rounds once where NumPy rounds twice
+FLAGS = ("-std=c11", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-shared", "-fPIC")
+DEFINES = (f"-DHIGH_PASS_RADIUS={HIGH_PASS_RADIUS}", f"-DKNEE={KNEE}f")
+SECONDS = 60  # after which a compiler is given up
+
+
+class Unavailable(Exception):
+    """Why there is no native input step; the message is for people."""
+
+
+def compile_native(cache: Path | None = None) -> ctypes.CDLL:
+    """The library, compiled where the cache does not hold it. Raises Unavailable where it cannot be made or loaded."""
+    source = (files("irdim.native") / "differencing.c").read_text()
+    key = hashlib.sha256("\n".join([source, *FLAGS, *DEFINES, _cpu()]).encode()).hexdigest()
+    path = (cache or user_cache() / "native") / f"differencing-{key[:32]}.so"
+    try:
+        library = _load(path) or _load(_compile(source, path))
+    except OSError as error:
+        raise Unavailable(" ".join(str(error).split())) from None
+    if library is None:
+        raise Unavailable(f"{path} cannot be loaded")
+    pointer, number = ctypes.c_void_p, ctypes.c_int
+    library.irdim_channel.argtypes = [pointer] * 2 + [number] * 5 + [pointer] * 2 + [number]
+    library.irdim_compress.argtypes = [pointer, number, number, number, ctypes.c_float]
+    library.irdim_compress.restype = None
+    return library
+
+
+def _load(path: Path) -> ctypes.CDLL | None:
+    """Nothing where it is not there, or damaged."""
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError:
+        return None
+
+
+def _compile(source: str, path: Path) -> Path:
+    compiler = next(filter(None, map(shutil.which, (os.environ.get("CC", ""), *COMPILERS))), None)
+    if compiler is None:
+        raise Unavailable("there is no C compiler")
+    with tempfile.TemporaryDirectory() as folder:
+        code, library = Path(folder) / "differencing.c", Path(folder) / "differencing.so"
+        code.write_text(source)
+        command = [compiler, *FLAGS, *DEFINES, "-o", str(library), str(code), "-lm"]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, stdin=subprocess.DEVNULL)
+        except subprocess.TimeoutExpired:
+            raise Unavailable(f"{compiler} did not end within {SECONDS} s") from None
+        if done.returncode:
+            raise Unavailable(f"{compiler} fails: {(done.stderr.strip() or 'without a word').splitlines()[-1]}")
+        with atomic_file(path) as file:
+            file.write(library.read_bytes())
+    return path
+
+
+@functools.cache
+def _cpu() -> str:
+    """What -march=native depends on: a home folder may serve several machines."""
+    words = ("model name", "flags", "Features", "CPU implementer", "CPU part")
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    return "\n".join(
+        [platform.machine(), platform.processor(), *sorted({line for line in lines if line.startswith(words)})]
+    )

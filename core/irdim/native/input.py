@@ -1,0 +1,101 @@
+"""irdim.differencing.network_input, padded to the network's stride, by the quickest means that this machine has."""
+
+import ctypes
+import functools
+import logging
+
+import numpy as np
+
+from irdim.differencing import (
+    NO_SHIFT,
+    STACK,
+    Frames,
+    InputSpec,
+    difference_planes,
+    network_input,
+    whole_pixels,
+)
+from irdim.grid import pad_to_stride
+from irdim.native.compiler import Unavailable, compile_native
+from irdim.noise import pixel_stride, sampled_sigma
+
+logger = logging.getLogger("irdim.native")
+DTYPES = (np.uint8, np.uint16)
+SAME = 1e-5  # what the native step may differ by from NumPy, in compressed noise sigmas
+
+
+class Placed(ctypes.Structure):
+    """As in differencing.c."""
+
+    _fields_ = (
+        ("pixels", ctypes.c_void_p),
+        ("whole_y", ctypes.c_int32),
+        ("whole_x", ctypes.c_int32),
+        ("part_y", ctypes.c_float),
+        ("part_x", ctypes.c_float),
+    )
+
+
+def padded_input(stack: Frames, spec: InputSpec, shifts: np.ndarray, stride: int) -> np.ndarray:
+    """The input of a whole frame, (C, H, W) float32 in compressed noise sigmas, padded with zeros at the bottom and right to a multiple of the
+    stride. stack: four frames (H, W), newest first; shifts: (3, 2), see `irdim.differencing.align`."""
+    library = native()
+    if library is None or any(frame.dtype not in DTYPES for frame in stack):
+        return pad_to_stride(network_input(stack, spec, shifts), stride)
+    return native_input(library, stack, spec, shifts, stride)
+
+
+@functools.cache
+def native() -> ctypes.CDLL | None:
+    """The compiled step, or nothing where it cannot be had or is not what NumPy is."""
+    try:
+        library = compile_native()
+        off = _difference(library)
+        if not off <= SAME:
+            raise Unavailable(f"what was compiled differs from NumPy by {off:.2g}")
+        return library
+    except Unavailable as error:
+        logger.info("the input step runs in NumPy, at half the speed: %s", error)
+        return None
+
+
+def native_input(
+    library: ctypes.CDLL,
+    stack: Frames,
+    spec: InputSpec,
+    shifts: np.ndarray,
+    stride: int = 1,
+    sigma: np.ndarray | None = None,
+) -> np.ndarray:
+    """See `padded_input`; sigma as of `irdim.differencing.network_input`. stack: of uint8 or uint16, all alike."""
+    frames = [np.ascontiguousarray(frame) for frame in stack]
+    height, width = frames[0].shape
+    input = np.zeros((spec.channels, height + -height % stride, width + -width % stride), np.float32)
+    step = pixel_stride((height, width))
+    values = np.empty(-(-height * width // step), np.float32)
+    for channel, out in enumerate(input):
+        differs = channel < difference_planes(spec)
+        k = channel + 1 if differs else channel - difference_planes(spec)
+        older = _placed(frames[k], shifts[k - 1] if spec.register else NO_SHIFT[0]) if k else None
+        shape = (frames[0].dtype.itemsize, height, width, differs)
+        written = (step, values.ctypes.data, out.ctypes.data, out.shape[1])
+        if library.irdim_channel(frames[0].ctypes.data, older and ctypes.byref(older), *shape, *written):
+            raise MemoryError(f"no memory for the input step of {width}x{height} px")
+        scale = sampled_sigma(values, roundings=1 + differs) if sigma is None else float(sigma[channel])
+        library.irdim_compress(out.ctypes.data, height, width, out.shape[1], scale)
+    return input
+
+
+def _placed(frame: np.ndarray, shift: np.ndarray) -> Placed:
+    dy, dx = np.asarray(shift, np.float32)
+    whole_y, whole_x = whole_pixels(dy), whole_pixels(dx)
+    return Placed(frame.ctypes.data, whole_y, whole_x, np.float32(dy - whole_y), np.float32(dx - whole_x))
+
+
+def _difference(library: ctypes.CDLL) -> float:
+    """The most that the two differ by on a small stack with all that there is: noise, shifts, a saturated corner."""
+    rng = np.random.default_rng(0)
+    stack = rng.normal(9000, 40, (STACK, 40, 53)).clip(0, 65535).astype(np.uint16)
+    stack[:, :9, :11] = 65535
+    spec, shifts = InputSpec("difference+frame", 1, True), np.array([[0.3, -0.45], [-2.5, 7.25], [0, 0]], np.float32)
+    return float(np.abs(native_input(library, stack, spec, shifts) - network_input(stack, spec, shifts)).max())

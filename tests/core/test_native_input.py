@@ -1,0 +1,135 @@
+"""The compiled input step, held against NumPy, and what happens where it cannot be compiled."""
+
+import logging
+import stat
+
+import numpy as np
+import pytest
+from cuda_cases import SCENES, SHIFTS, random_stack
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from irdim.differencing import CHANNELS, NO_SHIFT, STACK, InputSpec, network_input, noise_scale, planes
+from irdim.grid import pad_to_stride
+from irdim.native import input as step
+from irdim.native.compiler import Unavailable, compile_native
+from irdim.native.input import native, native_input, padded_input
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    try:
+        return compile_native(tmp_path_factory.mktemp("native"))
+    except Unavailable as error:
+        pytest.skip(f"no native input step here: {error}")
+
+
+@pytest.fixture
+def anew():
+    """What this process has found out about its compiler is forgotten, before and after."""
+    native.cache_clear()
+    yield
+    native.cache_clear()
+
+
+def check(library, stack, spec, shifts, stride=8):
+    """Within 1e-5 with sigma given and with sigma estimated, padding included."""
+    sigma = noise_scale(planes(stack, spec, shifts), spec)
+    for given_sigma in (sigma, None):
+        expected = pad_to_stride(network_input(stack, spec, shifts, given_sigma), stride)
+        found = native_input(library, stack, spec, shifts, stride, given_sigma)
+        assert found.shape == expected.shape
+        assert found.dtype == np.float32
+        assert np.abs(found - expected).max() <= 1e-5
+
+
+@pytest.mark.parametrize("scene", SCENES)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("kind", CHANNELS)
+def test_the_compiled_step_gives_what_numpy_gives(library, kind, dtype, scene):
+    stack = SCENES[scene]((67, 93), dtype)
+    check(library, stack, InputSpec(kind, 2), NO_SHIFT)
+    check(library, stack, InputSpec(kind, 1, True), SHIFTS)
+
+
+PARTS = st.one_of(st.floats(-3, 3, width=32), st.sampled_from([-0.5, 0.5, 1.5, 31.0, -60.25, 500.0, -1e6, 1e-6]))
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.tuples(st.integers(1, 60), st.integers(1, 70)),
+    st.lists(PARTS, min_size=6, max_size=6),
+    st.sampled_from(sorted(CHANNELS)),
+    st.sampled_from([np.uint8, np.uint16]),
+    st.sampled_from([1, 8, 16]),
+)
+@settings(max_examples=100, deadline=None)
+def test_it_does_so_at_any_size_and_shift(library, seed, shape, shifts, kind, dtype, stride):
+    shifts = np.array(shifts, np.float32).reshape(STACK - 1, 2)
+    check(library, random_stack(shape, dtype, seed), InputSpec(kind, 1, True), shifts, stride)
+
+
+def test_a_frame_of_the_usual_size_whose_noise_is_read_from_a_sample(library):
+    check(library, random_stack((512, 640), np.uint16, 4), InputSpec("difference+frame", 1, True), SHIFTS)
+
+
+def test_frames_that_are_views_of_something_larger_are_read_as_they_look(library):
+    wide = random_stack((90, 140), np.uint16, 5)
+    check(library, wide[:, ::-1, 10:121:2], InputSpec("difference+frame"), NO_SHIFT)
+
+
+def test_a_constant_frame_gives_zeros_to_the_bit(library):
+    found = native_input(library, np.full((STACK, 50, 61), 40000, np.uint16), InputSpec("difference+frame"), NO_SHIFT)
+    assert not found.any()
+
+
+def test_frames_of_another_depth_go_to_numpy(library):
+    stack = random_stack((40, 48), np.uint16, 6).astype(np.float32)
+    spec = InputSpec("difference+frame")
+    assert np.array_equal(padded_input(stack, spec, NO_SHIFT, 8), network_input(stack, spec, NO_SHIFT))
+
+
+def test_without_a_compiler_numpy_does_it_and_the_log_says_why(anew, tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    stack, spec = random_stack((40, 50), np.uint16, 7), InputSpec("difference+frame")
+    with caplog.at_level(logging.INFO, "irdim.native"):
+        found = padded_input(stack, spec, NO_SHIFT, 8)
+    assert np.array_equal(found, pad_to_stride(network_input(stack, spec, NO_SHIFT), 8))
+    assert "no C compiler" in caplog.text
+    assert not list(tmp_path.rglob("*.so"))
+
+
+def test_a_compiler_that_fails_or_a_cache_that_cannot_be_written_is_said_in_one_line(tmp_path, monkeypatch):
+    broken = tmp_path / "broken-cc"
+    broken.write_text("#!/bin/sh\necho first >&2\necho 'no such option: -march' >&2\nexit 1\n")
+    broken.chmod(broken.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("CC", str(broken))
+    with pytest.raises(Unavailable, match=r"^.*broken-cc fails: no such option: -march$"):
+        compile_native(tmp_path / "cache")
+    monkeypatch.delenv("CC")
+    (tmp_path / "file").touch()
+    with pytest.raises(Unavailable, match="file"):
+        compile_native(tmp_path / "file")
+
+
+def test_it_is_compiled_once_and_a_library_that_does_not_load_is_compiled_anew(library, tmp_path, monkeypatch):
+    compile_native(tmp_path)
+    (path,) = tmp_path.glob("*.so")
+    made = path.stat().st_mtime_ns
+    compile_native(tmp_path)
+    assert path.stat().st_mtime_ns == made
+    path.unlink()  # not overwritten: it is mapped
+    path.write_bytes(b"cut short by a power cut")
+    check(compile_native(tmp_path), random_stack((30, 40), np.uint8, 8), InputSpec("difference"), NO_SHIFT)
+
+
+def test_one_that_computes_something_else_is_not_used(anew, library, monkeypatch, caplog):
+    def off(*given):
+        return native_input(*given) + np.float32(1e-3)
+
+    monkeypatch.setattr(step, "native_input", off)
+    with caplog.at_level(logging.INFO, "irdim.native"):
+        assert native() is None
+    assert "differs from NumPy" in caplog.text
