@@ -17,6 +17,8 @@ from irdim.differencing import HIGH_PASS_RADIUS, KNEE
 from irdim.files import atomic_file
 
 logger = logging.getLogger("irdim.native")
+# read with this module, so that a package that is renewed meanwhile does not come in between
+SOURCE = (files("irdim.native") / "differencing.c").read_text()
 COMPILERS = ("cc", "gcc", "clang")
 # no contraction: a fused multiply-add rounds once where NumPy rounds twice
 FLAGS = ("-std=c11", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-shared", "-fPIC")
@@ -30,11 +32,10 @@ class Unavailable(Exception):
 
 def compile_native(cache: Path | None = None) -> ctypes.CDLL:
     """The library, compiled where the cache does not hold it. Raises Unavailable where it cannot be made or loaded."""
-    source = (files("irdim.native") / "differencing.c").read_text()
-    key = hashlib.sha256("\n".join([source, *FLAGS, *DEFINES, _cpu()]).encode()).hexdigest()
+    key = hashlib.sha256("\n".join([SOURCE, *FLAGS, *DEFINES, _cpu()]).encode()).hexdigest()
     path = (cache or user_cache() / "native") / f"differencing-{key[:32]}.so"
     try:
-        library = _load(path) or _load(_compile(source, path))
+        library = _load(path) or _load(_compile(path))
     except OSError as error:
         raise Unavailable(" ".join(str(error).split())) from None
     if library is None:
@@ -54,13 +55,13 @@ def _load(path: Path) -> ctypes.CDLL | None:
         return None
 
 
-def _compile(source: str, path: Path) -> Path:
+def _compile(path: Path) -> Path:
     compiler = next(filter(None, map(shutil.which, (os.environ.get("CC", ""), *COMPILERS))), None)
     if compiler is None:
         raise Unavailable("there is no C compiler")
     with tempfile.TemporaryDirectory() as folder:
         code, library = Path(folder) / "differencing.c", Path(folder) / "differencing.so"
-        code.write_text(source)
+        code.write_text(SOURCE)
         command = [compiler, *FLAGS, *DEFINES, "-o", str(library), str(code), "-lm"]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, stdin=subprocess.DEVNULL)
