@@ -1,13 +1,16 @@
 """Every run of a folder through INT8, and the table: what INT8 loses, chosen on validation clips, scored on test clips, beside naive calibration.
 
-    python bench/int8_backbones.py RUNS OUT [--score-on test] [--qat 1] [--keep]
+    python bench/int8_backbones.py RUNS OUT [--data DATA] [--group '(.*)-again'] [--qat 1] [--keep]
 
 RUNS holds one finished run for each backbone (irdim-train compare --backbones all, or fit by fit). Writes OUT/RUN (bundles) and OUT/table.md, table.json.
+Scored are the test frames of DATA, by default the runs' own. Intervals draw sequences; those whose names give the same first match group of --group are
+drawn together, as several recordings of one scene.
 Naive: 100 random whole training frames, min-max ranges, raw counts scaled to the input's range by their own minimum and maximum, as peers calibrate.
 """
 
 import argparse
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +19,9 @@ from irdim.bundle import DESCRIPTION, Bundle, ModelCard
 from irdim.dataset import Dataset
 from irdim.differencing import INPUT_RANGE
 from irdim.engines import open_engine
-from irdim.metrics import paired_difference
+from irdim.metrics import CentreDistance, paired_difference
 from irdim_calibration.select import CalibrationSet
+from irdim_export.cpu import open_on_cpu
 from irdim_export.export import ExportOptions, export
 from irdim_export.parity import score_side_by_side
 from irdim_export.quantise import quantise
@@ -29,7 +33,8 @@ HEADS = (
     "backbone",
     "F1 FP32",
     "F1 INT8",
-    "INT8 less torch (95 % by clip)",
+    "INT8 less FP32 (95 % by clip)",
+    "changed",
     "F1 naive",
     "naive less FP32 (95 % by clip)",
     "ranges",
@@ -43,7 +48,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--score-on", default=None)
+    parser.add_argument("--data", type=Path, default=None)
+    parser.add_argument("--group", default=None, metavar="REGEX")
     parser.add_argument(
         "--qat", type=float, default=0.0, help="Epochs of fine-tuning where INT8 costs much on validation frames."
     )
@@ -56,46 +62,58 @@ def main() -> None:
             export(
                 run,
                 out,
-                ExportOptions(split=arguments.score_on, qat=arguments.qat),
+                ExportOptions(split="val", qat=arguments.qat),
                 progress=lambda s, r=run: print(f"{r.name}: {s}", flush=True),
             )
-        rows.append(row(run, Bundle.load(out)))
+        rows.append(row(run, Bundle.load(out), arguments.data or Path(read_run(run)["data"]), arguments.group))
         write(arguments.out, rows)
         print(" | ".join(map(str, rows[-1].values())), flush=True)
 
 
-def row(run: Path, bundle: Bundle) -> dict[str, object]:
-    """One line of the table, by HEADS."""
-    chosen, difference = bundle.description["calibration"], bundle.scores["difference"]
+def row(run: Path, bundle: Bundle, test: Path, group: str | None) -> dict[str, object]:
+    """One line of the table, by HEADS: FP32, INT8 and a graph that was calibrated as peers do, on the same frames."""
+    chosen = bundle.description["calibration"]
+    graph = bundle.path.parent / f"{run.name}.naive.onnx"
+    _, card = load_model(run)
     with Dataset.open(Path(read_run(run)["data"])) as data:
-        naive_f1, naive = score_naive(run, bundle, data)
+        quantise(bundle.graph("fp32"), graph, CalibrationSet(naive_inputs(card, data), np.arange(0), ""), "minmax")
+    engines = {
+        "fp32": open_engine(bundle.graph("fp32")),
+        "naive": open_on_cpu(graph),
+        "int8": open_on_cpu(bundle.graph("int8")),
+    }
+    with Dataset.open(test) as data:
+        found = score_side_by_side(card, engines, data, "test")
+    graph.unlink()
+    threshold = card.thresholds.report
+    f1 = {name: metric.at(threshold).f1 for name, metric in found.metrics.items()}
+    scores = {name: grouped({s: m[name] for s, m in found.sequences.items()}, group) for name in engines}
+    at = {name: {s: metric.at(threshold) for s, metric in metrics.items()} for name, metrics in scores.items()}
     values = (
         run.name,
         f"{bundle.card.backbone} x{bundle.card.width:g}",
-        f"{bundle.scores['fp32']['f1']:.4f}",
-        f"{bundle.scores['int8']['f1']:.4f}",
-        interval(difference),
-        f"{naive_f1:.4f}",
-        interval(naive),
-        chosen["ranges"],
+        f"{f1['fp32']:.4f}",
+        f"{f1['int8']:.4f}",
+        interval(paired_difference(at["fp32"], at["int8"]).to_json()),
+        f"{found.changed} of {found.reported}",
+        f"{f1['naive']:.4f}",
+        interval(paired_difference(at["fp32"], at["naive"]).to_json()),
+        chosen["ranges"] + (", fine-tuned" if chosen.get("qat", {}).get("kept") else ""),
         ", ".join(chosen.get("higher_precision", [])) or "-",
         f"{100 * bundle.description['int8_share']:.1f} %",
     )
     return dict(zip(HEADS, values, strict=True))
 
 
-def score_naive(run: Path, bundle: Bundle, data: Dataset) -> tuple[float, dict]:
-    """F1 of a graph that was calibrated as peers do, and its difference to FP32 on the same frames."""
-    graph = bundle.path.parent / f"{run.name}.naive.onnx"
-    _, card = load_model(run)
-    inputs = naive_inputs(card, data)
-    quantise(bundle.graph("fp32"), graph, CalibrationSet(inputs, np.arange(0), ""), "minmax")
-    engines = {"fp32": open_engine(bundle.graph("fp32")), "naive": open_engine(graph)}
-    found = score_side_by_side(card, engines, data, bundle.scores["split"])
-    threshold = card.thresholds.report
-    first, last = ({s: m[e].at(threshold) for s, m in found.sequences.items()} for e in engines)
-    graph.unlink()
-    return found.metrics["naive"].at(threshold).f1, paired_difference(first, last).to_json()
+def grouped(metrics: dict[str, CentreDistance], group: str | None) -> dict[str, CentreDistance]:
+    """One metric for all sequences of a group."""
+    if group is None:
+        return metrics
+    joined: dict[str, CentreDistance] = {}
+    for name, metric in metrics.items():
+        match = re.search(group, name)
+        joined.setdefault(match[1] if match else name, CentreDistance()).extend(metric)
+    return joined
 
 
 def naive_inputs(card: ModelCard, data: Dataset) -> np.ndarray:

@@ -31,6 +31,7 @@ from irdim.patches import Patches
 from irdim.signing import Signer
 from irdim_calibration.select import choose_patches
 from irdim_export.cpu import open_on_cpu, write_cpu
+from irdim_export.equalise import equalise
 from irdim_export.fine_tune import fine_tune
 from irdim_export.graph import OPSET, write_onnx
 from irdim_export.half import write_half
@@ -98,18 +99,22 @@ def export(
         progress("choosing calibration patches")
         wholes = whole_inputs(card, data, WHOLE_FRAMES)
         calibration = choose_patches(patches, card.input, options.calibration, wholes=wholes)
+        equalised = equalise(model, calibration.inputs)
+        source = folder / "equalised.onnx"
+        write_onnx(equalised, card.input.channels, source)
 
         def tune(path: Path) -> None:
             progress(f"fine-tuning for {options.qat:g} epochs")
             reader = BatchReader(patches, card.input, "train", card.stride, torch.device("cpu"))
-            write_onnx(fine_tune(model, reader, calibration.inputs, options.qat), card.input.channels, path)
+            write_onnx(fine_tune(equalised, reader, calibration.inputs, options.qat), card.input.channels, path)
 
         chosen = {"patches": len(calibration.inputs), "kinds": calibration.kinds, "digest": calibration.digest}
         settings_split = "val" if data.sequences("val") else "train"
-        trial = Trial(card, folder, calibration, data, settings_split, progress)
+        trial = Trial(card, folder, source, calibration, data, settings_split, progress)
         chosen |= quantise_best(
             trial, options.ranges, sensitive=options.sensitive, fine_tuned=tune if options.qat else None
         )
+        source.unlink()
         write_samples(folder / SAMPLES, card, data, settings_split)
         _write_others(folder, card)
         if options.whole:

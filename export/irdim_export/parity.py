@@ -35,14 +35,16 @@ class Changed:
 
 @dataclass
 class SideBySide:
-    """What score_side_by_side found. sequences: name to engine to metric; drift: differences in score of detections that the first and the last
-    engine share; seconds: engine to run times; examples: the strongest of the changed detections."""
+    """What score_side_by_side found. sequences: name to engine to metric; reported, changed: by the first and the last engine together, and by one of
+    them only; changed_by: the latter for every engine beside the first; drift: differences in score of detections that the first and the last share;
+    seconds: engine to run times; examples: the strongest of the changed detections."""
 
     split: str
     metrics: dict[str, CentreDistance]
     sequences: dict[str, dict[str, CentreDistance]] = field(default_factory=dict)
     reported: int = 0
     changed: int = 0
+    changed_by: dict[str, int] = field(default_factory=dict)
     drift: list[float] = field(default_factory=list)
     seconds: dict[str, list[float]] = field(default_factory=dict)
     examples: list[Changed] = field(default_factory=list)
@@ -76,7 +78,8 @@ def score_side_by_side(
     progress: Callable[[Sequence], None] = lambda sequence: None,
     most_frames: int | None = None,
 ) -> SideBySide:
-    """Every engine on every whole frame of a split, each input made once. Compared are the first and the last engine, at the card's report threshold.
+    """Every engine on every whole frame of a split, each input made once. Compared with the first, at the card's report threshold, is each of the
+    others, in detail the last.
 
     most_frames: about how many frames are enough; then each sequence, or every n-th, gives a stretch from its middle.
 
@@ -117,7 +120,6 @@ def _score_sequence(
     detectors = {name: Detector(card, engine) for name, engine in timed.items()}
     own = result.sequences[sequence.name] = {name: CentreDistance() for name in engines}
     frames, times, labels = data.frames(sequence), data.times(sequence), data.boxes(sequence)
-    first, last = next(iter(engines)), list(engines)[-1]
     for index in stretch:
         prepared = step.push(Frame(index, float(times[index]), frames[index]))
         if not isinstance(prepared, Prepared):
@@ -128,23 +130,28 @@ def _score_sequence(
         for name, detections in found.items():
             for metric in (result.metrics[name], own[name]):
                 metric.update(detections, list(labels.get(index, [])), prepared.shape, sequence.interval)
-        _compare(card.thresholds.report, sequence.name, index, {n: found[n] for n in (first, last)}, result)
+        _compare(card.thresholds.report, sequence.name, index, found, result)
 
 
 def _compare(
     threshold: float, sequence: str, frame: int, found: dict[str, list[Detection]], result: SideBySide
 ) -> None:
-    """Count what one of two engines reports and the other does not; note how shared scores moved."""
+    """Count what one of two engines reports and the other does not; of the first and the last, note how shared scores moved."""
     reported = {name: [d for d in ds if d.score >= threshold] for name, ds in found.items()}
-    names = list(found)
-    for name, other in zip(names, names[::-1], strict=True):
-        result.reported += len(reported[name])
-        for d in reported[name]:
-            if _nearest(d, reported[other]) is None:
-                result.changed += 1
-                result.examples.append(Changed(sequence, frame, d, name))
-            if name == names[0] and (same := _nearest(d, found[other])) is not None:
-                result.drift.append(same.score - d.score)
+    first, *others = found
+    for other in others:
+        changed = [Changed(sequence, frame, d, first) for d in _lacking(reported[first], reported[other])]
+        changed += [Changed(sequence, frame, d, other) for d in _lacking(reported[other], reported[first])]
+        result.changed_by[other] = result.changed_by.get(other, 0) + len(changed)
+    result.reported += len(reported[first]) + len(reported[other])
+    result.changed += len(changed)
+    result.examples += changed
+    same = ((d, _nearest(d, found[other])) for d in reported[first])
+    result.drift += [there.score - d.score for d, there in same if there is not None]
+
+
+def _lacking(detections: list[Detection], others: list[Detection]) -> list[Detection]:
+    return [d for d in detections if _nearest(d, others) is None]
 
 
 def _nearest(detection: Detection, others: list[Detection]) -> Detection | None:

@@ -43,11 +43,20 @@ def test_a_detection_elsewhere_counts_for_both():
     assert {c.by for c in result.examples} == {"fp32", "int8"}
 
 
-def test_auto_keeps_the_ranges_that_score_best(small_bundle):
+def test_each_engine_is_compared_with_the_first_and_the_last_in_detail():
+    result = SideBySide("test", {name: CentreDistance() for name in ("fp32", "a", "b")})
+    here, there = detection(10, 0.9), detection(20, 0.8)
+    _compare(0.5, "seq", 3, {"fp32": [here], "a": [here, there], "b": [here]}, result)
+    assert result.changed_by == {"a": 1, "b": 0}
+    assert (result.reported, result.changed, result.examples) == (2, 0, [])
+
+
+def test_auto_keeps_the_ranges_that_change_the_fewest_detections(small_bundle):
     calibration = Bundle.load(small_bundle).description["calibration"]
-    f1 = calibration["tried"]["f1"]
-    assert set(f1) == set(METHODS)
-    assert f1[calibration["ranges"]] == max(f1.values())
+    changed = calibration["tried"]["changed"]
+    assert set(changed) == set(calibration["tried"]["f1"]) == set(METHODS)
+    assert changed[calibration["ranges"]] == min(changed.values())
+    assert not list(small_bundle.glob("equalised*"))
     assert not list(small_bundle.glob("minmax*"))
 
 
