@@ -11,6 +11,7 @@ import argparse
 import fnmatch
 import itertools
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -92,16 +93,18 @@ def record(asked: argparse.Namespace) -> None:
     for i, name in enumerate(n for n in names if n not in tests):
         for k in range(IN):
             wanted[CONDITIONS[(IN * i + k * 5) % len(CONDITIONS)]].append(name)
-    recordings = asked.out / "recordings"
-    for snr, speed in CONDITIONS:
-        folder = asked.out / f"snr{snr}-speed{speed}"
-        words = [asked.dim, asked.clips, asked.labels, folder, "--snr", snr, "--speed", speed, "--clips"]
-        run_command([sys.executable, *words, *wanted[snr, speed]])
-        recordings.mkdir(parents=True, exist_ok=True)
-        for clip in folder.iterdir():
-            clip.rename(recordings / f"{clip.name}-{folder.name}")
-        folder.rmdir()
-    splits = [("--test", f"{glob}-snr*") for glob in asked.test] + [("--val", f"{glob}-snr*") for glob in asked.val]
+    recordings, making = asked.out / "recordings", asked.out / "recordings.tmp"
+    if not recordings.exists():
+        shutil.rmtree(making, ignore_errors=True)
+        for snr, speed in CONDITIONS:
+            folder = making / f"snr{snr}-speed{speed}"
+            words = [asked.dim, asked.clips, asked.labels, folder, "--snr", snr, "--speed", speed, "--clips"]
+            run_command([sys.executable, *words, *wanted[snr, speed]])
+            for clip in folder.iterdir():
+                clip.rename(making / f"{clip.name}-{folder.name}")
+            folder.rmdir()
+        making.rename(recordings)
+    splits = [("--test", f"{name}-snr*") for name in scored] + [("--val", f"{glob}-snr*") for glob in asked.val]
     call("import", recordings, "--out", asked.out / "data", "--interval", 0.1, *(w for pair in splits for w in pair))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from irdim.bundle import ModelCard
 from irdim.differencing import InputSpec
 from irdim.history import History
-from irdim.native.input import padded_input
+from irdim.native.input import native, padded_input
 from irdim.sources import Frame
 
 
@@ -47,6 +47,7 @@ class InputStep:
     def __init__(self, card: ModelCard) -> None:
         self.card = card
         self._history = History(card.input, card.interval)
+        native()  # compiled now, if ever, not when the first frame waits for it
 
     def push(self, frame: Frame) -> Prepared | str:
         """See Input."""

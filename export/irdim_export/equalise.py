@@ -9,7 +9,7 @@ share of the row that it is rounded with.
 
 import copy
 import operator
-from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch.fx.experimental.optimization import fuse
 
 ALPHA = 0.75
 LOOKED_AT = 128  # calibration inputs
+SAME = 1e-4  # of the largest output; what float32 may differ by
 LARGEST = 32.0  # times a scale may lie from the median one
 PASSES = (nn.ReLU, nn.MaxPool2d, nn.AvgPool2d, nn.Identity)  # f(s x) = s f(x)
 SUMS, PRODUCTS = (operator.add, torch.add), (operator.mul, torch.mul)
@@ -26,17 +27,22 @@ SUMS, PRODUCTS = (operator.add, torch.add), (operator.mul, torch.mul)
 def equalise(model: nn.Module, inputs: np.ndarray) -> fx.GraphModule:
     """A copy of the network with batch normalisation folded in and channels equalised, in evaluation mode.
 
-    inputs: (n, C, S, S) float32, calibration patches, from which the channels' ranges are read.
+    inputs: (n, C, S, S) float32, calibration patches, from which the channels' ranges are read. Raises ValueError where the copy does not compute the same.
     """
     fused = fuse(copy.deepcopy(model).eval()).requires_grad_(False)
     images = torch.from_numpy(inputs[:: max(len(inputs) // LOOKED_AT, 1)])
     run = _Run(fused)
     with torch.no_grad():
-        run.run(images)
+        wanted = run.run(images)
         scales = run.channels.scales()
         for name, (read, written) in run.convolutions.items():
             convolution = fused.get_submodule(name)
             _rescale(convolution, torch.from_numpy(scales[read]), torch.from_numpy(scales[written]))
+        off = float((fused(images) - wanted).abs().max())
+    if not off <= SAME * float(wanted.abs().max()):
+        raise ValueError(
+            f"equalised channels change the output by {off:.2g}: an operation that is taken for what it is not"
+        )
     return fused
 
 
@@ -120,13 +126,13 @@ class _Run(fx.Interpreter):
         self.convolutions: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # name: channels read, written
         self._of: dict[fx.Node, np.ndarray] = {}
 
-    def run_node(self, n: fx.Node) -> Tensor:
+    def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
-        given = [self._of[node] for node in _nodes(n.args)]
+        given = [self._of[node] for node in n.all_input_nodes]
         self._of[n] = self._channels_of(n, given, value)
         return value
 
-    def _channels_of(self, n: fx.Node, given: list[np.ndarray], value: Tensor) -> np.ndarray:
+    def _channels_of(self, n: fx.Node, given: list[np.ndarray], value: Any) -> np.ndarray:
         module = self.module.get_submodule(str(n.target)) if n.op == "call_module" else None
         if isinstance(module, nn.Conv2d):
             written = self.channels.new(module.out_channels)
@@ -137,20 +143,21 @@ class _Run(fx.Interpreter):
             return given[0]
         if n.target is torch.cat:
             return np.concatenate(given)
-        if n.target in SUMS:
-            for channels, node in zip(given, _nodes(n.args), strict=True):
+        if n.target in SUMS and len(given) == 2:
+            for channels, node in zip(given, n.all_input_nodes, strict=True):
                 self.channels.note(channels, _largest(self.env[node]))
             self.channels.join(*given)
             return given[0]
-        if n.target in PRODUCTS:
+        if n.target in PRODUCTS and len(given) == 2:
             self.channels.fix(given[1])
             return given[0]
         for channels in given:
             self.channels.fix(channels)
-        return self.channels.new(value.shape[1], fixed=True) if n.op != "output" else np.empty(0, int)
+        is_map = isinstance(value, Tensor) and value.ndim == 4 and n.op != "output"
+        return self.channels.new(value.shape[1], fixed=True) if is_map else np.empty(0, int)
 
     def _read(self, n: fx.Node, module: nn.Conv2d) -> tuple[np.ndarray, np.ndarray | None]:
-        (node,) = _nodes(n.args)
+        (node,) = n.all_input_nodes
         largest = _largest(self.env[node])
         if module.groups > 1:
             return largest, None
@@ -159,15 +166,6 @@ class _Run(fx.Interpreter):
         return largest, share.numpy()
 
 
-def _nodes(arguments: object) -> Iterator[fx.Node]:
-    """The nodes among a node's arguments, in order."""
-    if isinstance(arguments, fx.Node):
-        yield arguments
-    elif isinstance(arguments, tuple | list):
-        for argument in arguments:
-            yield from _nodes(argument)
-
-
-def _largest(value: Tensor) -> np.ndarray:
+def _largest(value: Any) -> np.ndarray:
     """(C,) the largest absolute value of each channel."""
     return value.abs().amax((0, 2, 3)).numpy()

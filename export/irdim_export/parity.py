@@ -83,12 +83,17 @@ def score_side_by_side(
 
     most_frames: about how many frames are enough; then each sequence, or every n-th, gives a stretch from its middle.
 
-    Raises InputError where the split is empty.
+    engines: two or more. Raises InputError where the split is empty.
     """
     sequences = data.sequences(split)
     if not sequences:
         raise InputError(f"{data.path}: no sequences in split '{split}'")
-    result = SideBySide(split, {name: CentreDistance() for name in engines}, seconds={name: [] for name in engines})
+    result = SideBySide(
+        split,
+        {name: CentreDistance() for name in engines},
+        changed_by=dict.fromkeys(list(engines)[1:], 0),
+        seconds={name: [] for name in engines},
+    )
     for sequence, stretch in stretches(sequences, card.input.history, most_frames):
         _score_sequence(card, engines, data, sequence, stretch, result)
         progress(sequence)
@@ -142,7 +147,7 @@ def _compare(
     for other in others:
         changed = [Changed(sequence, frame, d, first) for d in _lacking(reported[first], reported[other])]
         changed += [Changed(sequence, frame, d, other) for d in _lacking(reported[other], reported[first])]
-        result.changed_by[other] = result.changed_by.get(other, 0) + len(changed)
+        result.changed_by[other] += len(changed)
     result.reported += len(reported[first]) + len(reported[other])
     result.changed += len(changed)
     result.examples += changed

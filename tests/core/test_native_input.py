@@ -1,5 +1,6 @@
 """The compiled input step, held against NumPy, and what happens where it cannot be compiled."""
 
+import contextlib
 import logging
 import stat
 
@@ -101,31 +102,60 @@ def test_without_a_compiler_numpy_does_it_and_the_log_says_why(anew, tmp_path, m
     assert not list(tmp_path.rglob("*.so"))
 
 
-def test_a_compiler_that_fails_or_a_cache_that_cannot_be_written_is_said_in_one_line(tmp_path, monkeypatch):
+def test_a_compiler_that_fails_is_said_in_one_line(tmp_path, monkeypatch):
     broken = tmp_path / "broken-cc"
-    broken.write_text("#!/bin/sh\necho first >&2\necho 'no such option: -march' >&2\nexit 1\n")
+    broken.write_bytes(b"#!/bin/sh\necho first >&2\necho 'no such option: \xe9 -march' >&2\nexit 1\n")
     broken.chmod(broken.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("CC", str(broken))
-    with pytest.raises(Unavailable, match=r"^.*broken-cc fails: no such option: -march$"):
+    with pytest.raises(Unavailable, match=r"^.*broken-cc fails: no such option: . -march$"):
         compile_native(tmp_path / "cache")
-    monkeypatch.delenv("CC")
+
+
+def test_where_nothing_can_be_kept_it_is_compiled_for_this_process(library, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(Unavailable, match="file"):
-        compile_native(tmp_path / "file")
+    check(compile_native(tmp_path / "file"), random_stack((30, 40), np.uint8, 8), InputSpec("difference"), NO_SHIFT)
 
 
-def test_it_is_compiled_once_and_a_library_that_does_not_load_is_compiled_anew(library, tmp_path, monkeypatch):
+def test_without_a_home_numpy_does_it(anew, monkeypatch):
+    def no_home() -> None:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("irdim.cache.Path.home", no_home)
+    stack, spec = random_stack((40, 48), np.uint16, 9), InputSpec("difference+frame")
+    assert np.array_equal(padded_input(stack, spec, NO_SHIFT, 8), network_input(stack, spec, NO_SHIFT))
+
+
+def test_it_is_compiled_once(library, tmp_path):
     compile_native(tmp_path)
     (path,) = tmp_path.glob("*.so")
     made = path.stat().st_mtime_ns
     compile_native(tmp_path)
     assert path.stat().st_mtime_ns == made
-    path.unlink()  # not overwritten: it is mapped
-    path.write_bytes(b"cut short by a power cut")
-    check(compile_native(tmp_path), random_stack((30, 40), np.uint8, 8), InputSpec("difference"), NO_SHIFT)
 
 
-def test_one_that_computes_something_else_is_not_used(anew, library, monkeypatch, caplog):
+def test_a_damaged_library_is_compiled_anew(library, tmp_path):
+    compile_native(tmp_path / "a")
+    (sound,) = (tmp_path / "a").glob("*.so")
+    damaged = tmp_path / "b" / sound.name  # another path: what is loaded from one stays loaded
+    damaged.parent.mkdir()
+    damaged.write_bytes(b"cut short by a power cut")
+    check(compile_native(damaged.parent), random_stack((30, 40), np.uint8, 8), InputSpec("difference"), NO_SHIFT)
+    assert damaged.read_bytes()[:4] == b"\x7fELF"
+
+
+@pytest.mark.parametrize("odd", [np.zeros((41, 48), np.uint16), np.zeros((40, 48), np.uint8)])
+def test_frames_that_are_not_alike_never_reach_the_pointers(library, monkeypatch, odd):
+    assert native() is not None
+    monkeypatch.setattr(step, "native_input", lambda *given: pytest.fail("called"))
+    stack = [*random_stack((40, 48), np.uint16, 6)[:3], odd]
+    with contextlib.suppress(ValueError):  # NumPy's own word on another size
+        padded_input(stack, InputSpec("difference+frame"), NO_SHIFT, 8)
+
+
+def test_one_that_computes_something_else_is_not_used(anew, library, tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
     def off(*given):
         return native_input(*given) + np.float32(1e-3)
 

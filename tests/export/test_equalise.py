@@ -54,16 +54,27 @@ def test_the_function_stays_and_int8_loses_less(backbone, tmp_path):
     assert errors[1] < 0.7 * errors[0], f"{10 * np.log10(errors[0] / errors[1]):.1f} dB gained"
 
 
+class Small(nn.Module):
+    """Two convolutions; `gated`: something else reads the channels between them too."""
+
+    def __init__(self, gated: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.relu, self.second = nn.Conv2d(4, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 1)
+        self.gated = gated
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        middle = self.relu(self.first(x))
+        return self.second(middle) + torch.sigmoid(input=middle) if self.gated else self.second(middle) * 0.5 + 1.0
+
+
 def test_a_channel_that_something_else_reads_too_is_left_alone():
-    class Net(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.first, self.second = nn.Conv2d(4, 8, 3, padding=1), nn.Conv2d(8, 7, 1)
+    free, bound = (equalise(Small(gated).eval(), images(4).numpy()) for gated in (False, True))
+    assert not torch.equal(free.first.weight, Small(False).first.weight)
+    assert torch.equal(bound.first.weight, Small(True).first.weight)
 
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            middle = torch.relu(self.first(x))
-            return self.second(middle) + torch.sigmoid(middle[:, :7])
 
-    net = Net().eval()
-    equal = equalise(net, images(4).numpy())
-    assert torch.equal(equal.first.weight, net.first.weight)
+def test_what_does_not_compute_the_same_is_refused(monkeypatch):
+    monkeypatch.setattr("irdim_export.equalise.PASSES", (nn.ReLU, nn.Sigmoid))
+    with pytest.raises(ValueError, match="change the output"):
+        equalise(nn.Sequential(nn.Conv2d(4, 8, 1), nn.Sigmoid(), nn.Conv2d(8, 7, 1)).eval(), images(4).numpy())

@@ -18,7 +18,7 @@ def detection(x: float, score: float) -> Detection:
 
 
 def compared(first: list[Detection], last: list[Detection]) -> SideBySide:
-    result = SideBySide("test", {"fp32": CentreDistance(), "int8": CentreDistance()})
+    result = SideBySide("test", {"fp32": CentreDistance(), "int8": CentreDistance()}, changed_by={"int8": 0})
     _compare(0.5, "seq", 3, {"fp32": first, "int8": last}, result)
     return result
 
@@ -44,7 +44,7 @@ def test_a_detection_elsewhere_counts_for_both():
 
 
 def test_each_engine_is_compared_with_the_first_and_the_last_in_detail():
-    result = SideBySide("test", {name: CentreDistance() for name in ("fp32", "a", "b")})
+    result = SideBySide("test", {name: CentreDistance() for name in ("fp32", "a", "b")}, changed_by={"a": 0, "b": 0})
     here, there = detection(10, 0.9), detection(20, 0.8)
     _compare(0.5, "seq", 3, {"fp32": [here], "a": [here, there], "b": [here]}, result)
     assert result.changed_by == {"a": 1, "b": 0}

@@ -119,8 +119,8 @@ torch.set_num_threads(1)
 patches = Patches.open(Path(sys.argv[1]))
 fit(patches, Path(sys.argv[2]) / "small", FitConfig(width=0.125, epochs=0.01, batch=2))  # all libraries are loaded now
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + (150 << 20),) * 2)
-fit(patches, Path(sys.argv[2]) / "large", FitConfig(width=4, epochs=1, batch=64))
+resource.setrlimit(resource.RLIMIT_AS, (used + (90 << 20),) * 2)
+fit(patches, Path(sys.argv[2]) / "large", FitConfig(width=2, epochs=1, batch=64))
 """
     done = subprocess.run(
         [sys.executable, "-c", code, str(small_patches), str(tmp_path)], capture_output=True, text=True

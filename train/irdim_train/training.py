@@ -187,7 +187,11 @@ def train_step(
     mean = _gradients(state.model, batch, config, ranks.device)
     if mean is None:
         fits = batch_that_fits(state.model, batch.image) * ranks.ranks
-        remedy = f"--batch {fits} fits" if fits else "not even a batch of 1 fits; choose a smaller --width or --size"
+        remedy = (
+            f"--batch {fits} fits"
+            if fits
+            else "not even a batch of 1 fits; choose a smaller --width or --size, or --whole-frames 0"
+        )
         raise InputError(f"step {state.step}: out of memory with a batch of {config.batch}; {remedy}")
     loss, stopping = ranks.mean(state.model, mean, float(stop))
     if not math.isfinite(loss):
@@ -196,7 +200,12 @@ def train_step(
             f"{out / CHECKPOINT}; begin again with a lower --learning-rate, or look at these patches"
         )
     nn.utils.clip_grad_norm_(state.model.parameters(), GRADIENT_NORM)
-    state.optimiser.step()
+    try:
+        state.optimiser.step()
+    except (RuntimeError, MemoryError) as error:  # its own state, at the first step
+        if not is_out_of_memory(error):
+            raise
+        raise InputError(f"step {state.step}: out of memory; choose a smaller --batch or --width") from None
     state.step += 1
     _follow(state.average, state.model, config.ema, state.step)
     return loss, stopping > 0

@@ -4,6 +4,7 @@ A patch of 80 px is hardly larger than what one cell sees, so most cells of a pa
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +27,13 @@ from irdim.errors import InputError
 from irdim.history import with_full_history
 from irdim.patches import BOXES
 from irdim.registration import estimate_shift, texture
+from irdim.sources.stack import map_stack
 from irdim_train.augmentation import turn_boxes, turn_image
 from irdim_train.batches import WHOLE, Batch, BatchReader, Share, in_order, maps_to
 from irdim_train.inputs import network_input
 from irdim_train.targets import target_maps
 
+MAPPED = 64  # sequences whose frames are mapped at a time: each holds a file handle
 TURNS = 4  # mirrorings alone. Quarter turns and added noise, as patches have them, cost a quarter-width network three points of F1
 
 
@@ -41,12 +44,14 @@ class WholeFrameReader:
         """pixels: about as many a batch holds. Raises InputError where no training frame has full history."""
         self.spec, self.stride, self.device = spec, stride, device
         self._moments: dict[tuple[int, int], list[tuple[int, int]]] = {}  # (H, W): (sequence, frame) with full history
-        self._frames: list[np.ndarray] = []
+        self._files: list[Path] = []
+        self._frames = lru_cache(MAPPED)(map_stack)
         self._boxes: list[np.ndarray] = []
         self._scales: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}  # shifts and sigmas, found once a frame
         with Dataset.open(data) as dataset:
             for number, sequence in enumerate(dataset.sequences("train")):
-                self._frames.append(dataset.frames(sequence))
+                dataset.frames(sequence)  # is it there, and what was imported?
+                self._files.append(dataset.frames_file(sequence))
                 self._boxes.append(_box_rows(dataset, sequence))
                 judged = with_full_history(dataset.times(sequence), spec, sequence.interval)
                 full = [(number, int(f)) for f in np.flatnonzero(judged)]
@@ -106,7 +111,7 @@ class WholeFrameReader:
 
     def _stack(self, moment: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(4, H, W) float32 counts, moved by whole pixels; (3, 2) what is left of the shifts; (C,) sigmas in counts."""
-        frames = self._frames[moment[0]]
+        frames = self._frames(self._files[moment[0]])
         stack = np.stack([frames[moment[1] - k * self.spec.frame_step] for k in range(STACK)])
         if moment not in self._scales:
             shifts = _shifts(stack) if self.spec.register else NO_SHIFT
@@ -133,7 +138,7 @@ class PatchesThenFrames:
         return self._patches.an_epoch
 
     def steps(self, seed: int, start: int, stop: int, augment: bool, share: Share = WHOLE) -> Iterator[Batch]:
-        """As BatchReader.steps; stop: the end of the training, from which the share is counted."""
+        """As BatchReader.steps; stop: the end of the training, or of the steps that are timed for a budget, from which the share is counted."""
         switch = max(start, stop - round(self._share * stop))
         yield from self._patches.steps(seed, start, switch, augment, share)
         yield from self._frames.steps(seed, switch, stop, augment, share)

@@ -111,6 +111,10 @@ class Dataset:
         """Memory map (T, H, W) of its frames, uint8 or uint16 as the sensor gave them."""
         return _sequences.frames(self._store, sequence)
 
+    def frames_file(self, sequence: Sequence) -> Path:
+        """The .npy file that `frames` maps, which holds a file handle for as long as the map lives."""
+        return _sequences.file_of(self._store, sequence.name)
+
     def times(self, sequence: Sequence) -> np.ndarray:
         """(T,) float64 seconds."""
         return _sequences.times(self._store, sequence)

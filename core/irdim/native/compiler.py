@@ -1,5 +1,6 @@
 """differencing.c to a shared library for this very CPU, by its own C compiler, kept in the user's cache. Nothing of it has to be there."""
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -33,13 +34,11 @@ class Unavailable(Exception):
 def compile_native(cache: Path | None = None) -> ctypes.CDLL:
     """The library, compiled where the cache does not hold it. Raises Unavailable where it cannot be made or loaded."""
     key = hashlib.sha256("\n".join([SOURCE, *FLAGS, *DEFINES, _cpu()]).encode()).hexdigest()
-    path = (cache or user_cache() / "native") / f"differencing-{key[:32]}.so"
     try:
-        library = _load(path) or _load(_compile(path))
-    except OSError as error:
-        raise Unavailable(" ".join(str(error).split())) from None
-    if library is None:
-        raise Unavailable(f"{path} cannot be loaded")
+        path = (cache or user_cache() / "native") / f"differencing-{key[:32]}.so"
+    except RuntimeError as error:  # no home folder
+        raise Unavailable(str(error)) from None
+    library = _load(path) or _compile(path)
     pointer, number = ctypes.c_void_p, ctypes.c_int
     library.irdim_channel.argtypes = [pointer] * 2 + [number] * 5 + [pointer] * 2 + [number]
     library.irdim_compress.argtypes = [pointer, number, number, number, ctypes.c_float]
@@ -48,30 +47,33 @@ def compile_native(cache: Path | None = None) -> ctypes.CDLL:
 
 
 def _load(path: Path) -> ctypes.CDLL | None:
-    """Nothing where it is not there, or damaged."""
+    """Nothing where it is not there, damaged, or may not be run from there."""
     try:
         return ctypes.CDLL(str(path))
     except OSError:
         return None
 
 
-def _compile(path: Path) -> Path:
+def _compile(keep: Path) -> ctypes.CDLL:
+    """Compiled and loaded; kept for the next start where that is possible."""
     compiler = next(filter(None, map(shutil.which, (os.environ.get("CC", ""), *COMPILERS))), None)
     if compiler is None:
         raise Unavailable("there is no C compiler")
     with tempfile.TemporaryDirectory() as folder:
-        code, library = Path(folder) / "differencing.c", Path(folder) / "differencing.so"
+        code, made = Path(folder) / "differencing.c", Path(folder) / keep.name
         code.write_text(SOURCE)
-        command = [compiler, *FLAGS, *DEFINES, "-o", str(library), str(code), "-lm"]
+        command = [compiler, *FLAGS, *DEFINES, "-o", str(made), str(code), "-lm"]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, stdin=subprocess.DEVNULL)
+            done = subprocess.run(
+                command, capture_output=True, errors="replace", timeout=SECONDS, stdin=subprocess.DEVNULL
+            )
         except subprocess.TimeoutExpired:
             raise Unavailable(f"{compiler} did not end within {SECONDS} s") from None
         if done.returncode:
             raise Unavailable(f"{compiler} fails: {(done.stderr.strip() or 'without a word').splitlines()[-1]}")
-        with atomic_file(path) as file:
-            file.write(library.read_bytes())
-    return path
+        with contextlib.suppress(OSError), atomic_file(keep) as file:  # a disk that is full or read-only
+            file.write(made.read_bytes())
+        return ctypes.CDLL(str(made))
 
 
 @functools.cache

@@ -40,7 +40,8 @@ def padded_input(stack: Frames, spec: InputSpec, shifts: np.ndarray, stride: int
     """The input of a whole frame, (C, H, W) float32 in compressed noise sigmas, padded with zeros at the bottom and right to a multiple of the
     stride. stack: four frames (H, W), newest first; shifts: (3, 2), see `irdim.differencing.align`."""
     library = native()
-    if library is None or any(frame.dtype not in DTYPES for frame in stack):
+    alike = len({(frame.shape, frame.dtype) for frame in stack}) == 1
+    if library is None or not alike or stack[0].dtype not in DTYPES:
         return pad_to_stride(network_input(stack, spec, shifts), stride)
     return native_input(library, stack, spec, shifts, stride)
 
@@ -54,7 +55,7 @@ def native() -> ctypes.CDLL | None:
         if not off <= SAME:
             raise Unavailable(f"what was compiled differs from NumPy by {off:.2g}")
         return library
-    except Unavailable as error:
+    except Exception as error:  # whatever it is, NumPy does the same
         logger.info("the input step runs in NumPy, at half the speed: %s", error)
         return None
 
@@ -70,10 +71,10 @@ def native_input(
     """See `padded_input`; sigma as of `irdim.differencing.network_input`. stack: of uint8 or uint16, all alike."""
     frames = [np.ascontiguousarray(frame) for frame in stack]
     height, width = frames[0].shape
-    input = np.zeros((spec.channels, height + -height % stride, width + -width % stride), np.float32)
+    image = np.zeros((spec.channels, height + -height % stride, width + -width % stride), np.float32)
     step = pixel_stride((height, width))
     values = np.empty(-(-height * width // step), np.float32)
-    for channel, out in enumerate(input):
+    for channel, out in enumerate(image):
         differs = channel < difference_planes(spec)
         k = channel + 1 if differs else channel - difference_planes(spec)
         older = _placed(frames[k], shifts[k - 1] if spec.register else NO_SHIFT[0]) if k else None
@@ -83,7 +84,7 @@ def native_input(
             raise MemoryError(f"no memory for the input step of {width}x{height} px")
         scale = sampled_sigma(values, roundings=1 + differs) if sigma is None else float(sigma[channel])
         library.irdim_compress(out.ctypes.data, height, width, out.shape[1], scale)
-    return input
+    return image
 
 
 def _placed(frame: np.ndarray, shift: np.ndarray) -> Placed:
