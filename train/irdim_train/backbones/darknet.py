@@ -6,10 +6,10 @@ from irdim_train.backbones.layers import conv_relu, scaled
 
 NANO = (
     (16,),
-    (32,),
+    (64,),
     (128, 64, 128),
     (256, 128, 256),
-)  # half the channels where the map is large, which is where the time goes
+)  # half the channels at full resolution, which is where the time goes
 STAGES = ((32,), (64,), (128, 64, 128), (256, 128, 256))  # a pooling between stages; the odd ones out are 1x1
 
 
