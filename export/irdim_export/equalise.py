@@ -1,10 +1,10 @@
 """Channels that share a scale are made alike before they are rounded: the same function in FP32, with less error in INT8.
 
 INT8 gives a tensor of activations one scale, so a channel whose values are small is left with few steps of it. A channel can be divided by any s > 0 where
-it is written and its weights multiplied by s where it is read, as long as between the two stand only ReLU, pooling, concatenation, gates, and sums whose
-other part is divided alike (Nagel et al., Data-Free Quantization Through Weight Equalization and Bias Correction, ICCV 2019). s = a^ALPHA / w^(1 - ALPHA)
-shares the spread between activations and weights (Xiao et al., SmoothQuant, ICML 2023): a is the channel's largest activation, w its largest weight as a
-share of the row that it is rounded with.
+it is written and its weights multiplied by s where it is read, as long as between the two stand only ReLU, pooling, concatenation and gates (Nagel et al.,
+Data-Free Quantization Through Weight Equalization and Bias Correction, ICCV 2019). s = a^ALPHA / w^(1 - ALPHA) shares the spread between activations and
+weights (Xiao et al., SmoothQuant, ICML 2023): a is the channel's largest activation, w its largest weight as a share of the row that it is rounded with.
+What is added up is left alone: to divide all parts of a residual sum alike cost a ResNet-18 more than it gained.
 """
 
 import copy
@@ -21,7 +21,7 @@ LOOKED_AT = 128  # calibration inputs
 SAME = 1e-4  # of the largest output; what float32 may differ by
 LARGEST = 32.0  # times a scale may lie from the median one
 PASSES = (nn.ReLU, nn.MaxPool2d, nn.AvgPool2d, nn.Identity)  # f(s x) = s f(x)
-SUMS, PRODUCTS = (operator.add, torch.add), (operator.mul, torch.mul)
+PRODUCTS = (operator.mul, torch.mul)
 
 
 def equalise(model: nn.Module, inputs: np.ndarray) -> fx.GraphModule:
@@ -60,61 +60,40 @@ def _rescale(convolution: nn.Module, read: Tensor, written: Tensor) -> None:
 
 
 class _Channels:
-    """All channels of a network; those that must be divided alike are one (a union-find)."""
+    """All channels of a network, by number."""
 
     def __init__(self) -> None:
-        self._same: list[int] = []
-        self._largest: list[float] = []  # activation
-        self._weight: list[float] = []  # share of its row, 0 where none but a depthwise convolution reads it
-        self._fixed: list[bool] = []
+        self._largest = np.zeros(0)  # activation
+        self._weight = np.zeros(0)  # share of its row, 0 where none but a depthwise convolution reads it
+        self._fixed = np.zeros(0, bool)
 
-    def new(self, count: int, *, fixed: bool = False) -> np.ndarray:
-        """(count,) channels; fixed: that nothing may divide."""
-        first = len(self._same)
-        self._same += range(first, first + count)
-        self._largest += [0.0] * count
-        self._weight += [0.0] * count
-        self._fixed += [fixed] * count
+    def new(self, count: int) -> np.ndarray:
+        """(count,) channels."""
+        first = len(self._fixed)
+        for name, empty in (("_largest", 0.0), ("_weight", 0.0), ("_fixed", False)):
+            setattr(self, name, np.append(getattr(self, name), np.full(count, empty)))
         return np.arange(first, first + count)
-
-    def join(self, some: np.ndarray, others: np.ndarray) -> None:
-        """Channel for channel one."""
-        for one, other in zip(map(self._root, some), map(self._root, others), strict=True):
-            if one != other:
-                self._same[other] = one
-                self._largest[one] = max(self._largest[one], self._largest[other])
-                self._weight[one] = max(self._weight[one], self._weight[other])
-                self._fixed[one] |= self._fixed[other]
 
     def fix(self, some: np.ndarray) -> None:
         """Nothing may divide these."""
-        for one in map(self._root, some):
-            self._fixed[one] = True
+        self._fixed[some] = True
 
-    def note(self, some: np.ndarray, largest: np.ndarray, weight: np.ndarray | None = None) -> None:
-        """The largest activation of each, and how heavily it is read."""
-        for i, one in enumerate(map(self._root, some)):
-            self._largest[one] = max(self._largest[one], float(largest[i]))
-            if weight is not None:
-                self._weight[one] = max(self._weight[one], float(weight[i]))
+    def note(self, some: np.ndarray, largest: np.ndarray, weight: np.ndarray | None) -> None:
+        """The largest activation of each, and how heavily a convolution reads it."""
+        self._largest[some] = np.maximum(self._largest[some], largest)
+        if weight is not None:
+            self._weight[some] = np.maximum(self._weight[some], weight)
 
     def scales(self) -> np.ndarray:
         """What each channel is divided by."""
-        roots = np.array([self._root(i) for i in range(len(self._same))])
-        a, w = np.array(self._largest)[roots], np.array(self._weight)[roots]
-        free = ~np.array(self._fixed)[roots] & (a > 0)
-        scales = np.ones(len(roots))
-        scales[free] = np.where(w[free] > 0, a[free] ** ALPHA / np.maximum(w[free], 1e-6) ** (1 - ALPHA), a[free])
+        free = ~self._fixed & (self._largest > 0)
+        a, w = self._largest[free], self._weight[free]
+        scales = np.ones(len(free))
+        scales[free] = np.where(w > 0, a**ALPHA / np.maximum(w, 1e-6) ** (1 - ALPHA), a)
         if free.any():
             middle = float(np.median(scales[free]))
             scales[free] = np.clip(scales[free], middle / LARGEST, middle * LARGEST)
         return scales
-
-    def _root(self, one: int) -> int:
-        while self._same[one] != one:
-            self._same[one] = self._same[self._same[one]]
-            one = self._same[one]
-        return one
 
 
 class _Run(fx.Interpreter):
@@ -143,18 +122,16 @@ class _Run(fx.Interpreter):
             return given[0]
         if n.target is torch.cat:
             return np.concatenate(given)
-        if n.target in SUMS and len(given) == 2:
-            for channels, node in zip(given, n.all_input_nodes, strict=True):
-                self.channels.note(channels, _largest(self.env[node]))
-            self.channels.join(*given)
-            return given[0]
         if n.target in PRODUCTS and len(given) == 2:
             self.channels.fix(given[1])
             return given[0]
         for channels in given:
             self.channels.fix(channels)
-        is_map = isinstance(value, Tensor) and value.ndim == 4 and n.op != "output"
-        return self.channels.new(value.shape[1], fixed=True) if is_map else np.empty(0, int)
+        if not isinstance(value, Tensor) or value.ndim != 4 or n.op == "output":
+            return np.empty(0, int)
+        made = self.channels.new(value.shape[1])
+        self.channels.fix(made)
+        return made
 
     def _read(self, n: fx.Node, module: nn.Conv2d) -> tuple[np.ndarray, np.ndarray | None]:
         (node,) = n.all_input_nodes
