@@ -19,9 +19,10 @@ from irdim.bundle import DESCRIPTION, Bundle, ModelCard
 from irdim.dataset import Dataset
 from irdim.differencing import INPUT_RANGE
 from irdim.engines import open_engine
+from irdim.engines.choice import open_on_cpu
 from irdim.metrics import CentreDistance, paired_difference
 from irdim_calibration.select import CalibrationSet
-from irdim_export.cpu import open_on_cpu
+from irdim_export.cpu import open_rewritten
 from irdim_export.export import ExportOptions, export
 from irdim_export.parity import score_side_by_side
 from irdim_export.quantise import quantise
@@ -79,8 +80,8 @@ def row(run: Path, bundle: Bundle, test: Path, group: str | None) -> dict[str, o
         quantise(bundle.graph("fp32"), graph, CalibrationSet(naive_inputs(card, data), np.arange(0), ""), "minmax")
     engines = {
         "fp32": open_engine(bundle.graph("fp32")),
-        "naive": open_on_cpu(graph),
-        "int8": open_on_cpu(bundle.graph("int8")),
+        "naive": open_rewritten(graph),
+        "int8": open_on_cpu(bundle, "int8"),
     }
     with Dataset.open(test) as data:
         found = score_side_by_side(card, engines, data, "test")

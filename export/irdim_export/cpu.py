@@ -36,7 +36,7 @@ def write_cpu(source: Path, out: Path) -> None:
     onnx.save(model, str(out))
 
 
-def open_on_cpu(graph: Path) -> Engine:
+def open_rewritten(graph: Path) -> Engine:
     """ONNX Runtime for a graph that lies in a folder to work in: an INT8 one as the edge would run it."""
     form = graph.with_suffix(".cpu.tmp")
     write_cpu(graph, form)

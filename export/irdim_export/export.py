@@ -30,7 +30,7 @@ from irdim.files import sha256
 from irdim.patches import Patches
 from irdim.signing import Signer
 from irdim_calibration.select import choose_patches
-from irdim_export.cpu import open_on_cpu, write_cpu
+from irdim_export.cpu import open_rewritten, write_cpu
 from irdim_export.equalise import equalise
 from irdim_export.fine_tune import fine_tune
 from irdim_export.graph import OPSET, write_onnx
@@ -120,7 +120,7 @@ def export(
         if options.whole:
             write_whole(int8, card.input, folder / WHOLE_GRAPH)
         progress(f"scoring torch, FP32 and INT8 on the {split} frames")
-        engines = {"torch": TorchEngine(model), "fp32": open_engine(fp32), "int8": open_on_cpu(int8)}
+        engines = {"torch": TorchEngine(model), "fp32": open_engine(fp32), "int8": open_rewritten(int8)}
         parity = score_side_by_side(card, engines, data, split)
         layers = convolutions(int8, SIZE)
         extra: dict[str, Any] = {

@@ -11,7 +11,7 @@ from irdim.dataset import Dataset
 from irdim.engines import open_engine
 from irdim.metrics import Score, paired_difference
 from irdim_calibration.select import CalibrationSet
-from irdim_export.cpu import open_on_cpu
+from irdim_export.cpu import open_rewritten
 from irdim_export.parity import score_side_by_side
 from irdim_export.quantise import METHODS, quantise
 from irdim_export.sensitive import leave_in_fp32, most_sensitive
@@ -119,7 +119,7 @@ def _compare(
     """F1 of FP32 and each graph at the report threshold; on which frames, and how many of the detections that either reports each has changed; and each
     graph's score of each sequence."""
     trial.progress(f"comparing {', '.join(graphs)} on at most {MOST_FRAMES} {trial.split} frames")
-    engines = {FP32: open_engine(trial.fp32), **{name: open_on_cpu(graph) for name, graph in graphs.items()}}
+    engines = {FP32: open_engine(trial.fp32), **{name: open_rewritten(graph) for name, graph in graphs.items()}}
     found = score_side_by_side(trial.card, engines, trial.data, trial.split, most_frames=MOST_FRAMES)
     threshold = trial.card.thresholds.report
     scores = {name: metric.at(threshold) for name, metric in found.metrics.items()}
