@@ -19,7 +19,7 @@ CYCLES = 80  # times that the recordings are in the list: longer than a run live
 
 
 def write_config(work: Path, server: Sshd, proxy: Proxy, *, precision: str, calm: bool) -> Path:
-    """The daemon's configuration: suspects in plenty (few in a calm soak), a small spool, an upload through the proxy."""
+    """The daemon's configuration: suspects in plenty (in a calm soak as many as the usual budgets allow), a small spool, an upload through the proxy."""
     upload = {"url": server.url(work / "depot", proxy.port), "interval": 1.0, "timeout": 3.0}
     upload |= {"known_hosts": str(server.known(port=proxy.port)), "identity": str(server.folder / "user")}
     kinds = ("missed", "false_alarm", "low_confidence", "still", "sample")
@@ -30,7 +30,7 @@ def write_config(work: Path, server: Sshd, proxy: Proxy, *, precision: str, calm
             "crop": 32,
             "merge_seconds": 60 if calm else 0,
             "sample_probability": 1e-3,
-            **often,
+            **({} if calm else often),
         },
         "spool": {"path": str(work / "spool" / "logs"), "max_mb": 2.0},
         "upload": upload,
