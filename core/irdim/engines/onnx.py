@@ -20,6 +20,7 @@ class OnnxEngine:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
         options.log_severity_level = 3
+        options.enable_mem_pattern = False  # plans for one frame size: a tenth more memory, no time gained
         # a thread that waits for the next layer sleeps: spinning would take the core that the input step runs on
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
