@@ -38,7 +38,7 @@ def make_starter(
         Path | None, typer.Option(help="Folder to work in, which is kept; by default a temporary one.")
     ] = None,
     sequences: Annotated[int, typer.Option(help="Of each of the eight scenes.")] = 8,
-    epochs: Annotated[int, typer.Option(help="Of the training.")] = 30,
+    epochs: Annotated[int, typer.Option(help="Of the training.")] = 14,
 ) -> None:
     """Generate, train, quantise, and put the bundle where the package has it."""
     if work is not None:
