@@ -4,7 +4,6 @@ import contextlib
 import ctypes
 import functools
 import hashlib
-import logging
 import os
 import platform
 import shutil
@@ -17,7 +16,6 @@ from irdim.cache import user_cache
 from irdim.differencing import HIGH_PASS_RADIUS, KNEE
 from irdim.files import atomic_file
 
-logger = logging.getLogger("irdim.native")
 # read with this module, so that a package that is renewed meanwhile does not come in between
 SOURCE = (files("irdim.native") / "differencing.c").read_text()
 COMPILERS = ("cc", "gcc", "clang")
