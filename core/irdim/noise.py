@@ -5,6 +5,7 @@ edges between counts, where rounding has not moved it, and interpolated on the n
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from scipy.special import ndtri
@@ -27,8 +28,17 @@ def noise_sigma(image: np.ndarray, roundings: int = 1) -> float:
     return sampled_sigma(image.ravel()[:: pixel_stride(image.shape)], roundings)
 
 
-def sampled_sigma(values: np.ndarray, roundings: int = 1) -> float:
-    """`noise_sigma` of those pixels that it looks at, (n,)."""
+def histogram(values: np.ndarray, centre: float, width: float, reach: int) -> np.ndarray:
+    """How many of values, (n,) float32, lie in each of 2 reach + 1 bins of a width, the middle one around the centre; those beyond are of the outer bins."""
+    bins = np.rint((values - np.float32(centre)) / np.float32(width))
+    return np.bincount(np.clip(bins, -reach, reach).astype(np.int64) + reach, minlength=2 * reach + 1)
+
+
+Histogram = Callable[[np.ndarray, float, float, int], np.ndarray]
+
+
+def sampled_sigma(values: np.ndarray, roundings: int = 1, count: Histogram = histogram) -> float:
+    """`noise_sigma` of those pixels that it looks at, (n,). count: `histogram`, or what does the same."""
     if values.size == 0:
         return FLOOR
     sample = np.sort(values[:: values.size // SAMPLE | 1]).astype(np.float64)
@@ -37,9 +47,7 @@ def sampled_sigma(values: np.ndarray, roundings: int = 1) -> float:
     )  # roughly; the histogram is of all values
     width = max(1.0, (high - low) / 64)
     reach = int(np.ceil(4 * (high - low) / width)) + 8
-    bins = np.rint((values - np.float32(np.rint(centre))) / np.float32(width))
-    counts = np.bincount(np.clip(bins, -reach, reach).astype(np.int64) + reach, minlength=2 * reach + 1)
-    sigma = width * _probit_sigma(counts)
+    sigma = width * _probit_sigma(count(values, float(np.rint(centre)), width, reach))
     return max(float(np.sqrt(max(sigma**2 - (roundings - 1) * SHEPPARD, 0.0))), FLOOR)
 
 

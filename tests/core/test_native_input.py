@@ -14,7 +14,8 @@ from irdim.differencing import CHANNELS, NO_SHIFT, STACK, InputSpec, network_inp
 from irdim.grid import pad_to_stride
 from irdim.native import input as step
 from irdim.native.compiler import Unavailable, compile_native
-from irdim.native.input import native, native_input, padded_input
+from irdim.native.input import native, native_histogram, native_input, padded_input
+from irdim.noise import histogram
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +78,19 @@ def test_a_frame_of_the_usual_size_whose_noise_is_read_from_a_sample(library):
 def test_frames_that_are_views_of_something_larger_are_read_as_they_look(library):
     wide = random_stack((90, 140), np.uint16, 5)
     check(library, wide[:, ::-1, 10:121:2], InputSpec("difference+frame"), NO_SHIFT)
+
+
+@given(
+    st.lists(st.floats(-1e5, 1e5, width=32), min_size=1, max_size=300),
+    st.integers(-3000, 3000),
+    st.floats(1, 300),
+    st.integers(8, 264),
+)
+@settings(max_examples=200, deadline=None)
+def test_values_are_counted_as_numpy_counts_them(library, values, centre, width, reach):
+    values = np.array(values, np.float32)
+    expected = histogram(values, float(centre), width, reach)
+    assert np.array_equal(native_histogram(library, values, float(centre), width, reach), expected)
 
 
 def test_a_constant_frame_gives_zeros_to_the_bit(library):

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from irdim.patches import BOXES
-from irdim_train.augmentation import lay_over, vary
+from irdim_train.augmentation import Camera, lay_over
 
 
 def boxes(*patches: int) -> np.ndarray:
@@ -48,18 +48,20 @@ def test_a_single_patch_is_laid_over_nothing():
         assert len(there) == 1
 
 
+def seen(seed, n=8, size=32):
+    camera = Camera.draw(np.full(n, 10.0, np.float32), size**2, np.random.default_rng(seed))
+    return camera, camera.see(torch.zeros((n, 4, size, size)))
+
+
 def test_the_noise_scale_knows_of_added_noise():
-    stacks = torch.zeros((64, 4, 48, 48))
-    varied, sigma = vary(stacks, torch.zeros((64, 4)), torch.full((64,), 10.0), 3, np.random.default_rng(0))
+    camera, varied = seen(0, 64, 48)
+    sigma = torch.from_numpy(camera.sigma(np.zeros((64, 4), np.float32), 3))
     measured = torch.cat([(varied[:, :1] - varied[:, 1:]).std((2, 3)), varied[:, :1].std((2, 3))], 1)
     assert ((measured - sigma).abs() < 0.06 * sigma + 0.05).all()
 
 
 def test_added_noise_follows_from_the_generator_and_differs_from_frame_to_frame():
-    one, other, third = (
-        vary(torch.zeros((8, 4, 32, 32)), torch.ones((8, 4)), torch.full((8,), 10.0), 3, np.random.default_rng(seed))[0]
-        for seed in (1, 1, 2)
-    )
+    one, other, third = (seen(seed)[1] for seed in (1, 1, 2))
     assert torch.equal(one, other)
     assert not torch.equal(one, third)
     frames = one.flatten(0, 1).flatten(1)

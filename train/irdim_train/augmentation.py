@@ -1,48 +1,62 @@
 """How a batch of patches is varied: another camera, another sky, another attitude. Each part respects what the sensor does to its counts and noise."""
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from irdim.differencing import STACK
+
 MORE_NOISE = 0.6  # augmentation adds up to this share of the frame's own noise
 INVERTED = 0.1  # share of patches whose contrast is inverted
 LEAST_OVER, MOST_OVER = 0.4, 1.0  # its amplitude, in noise sigmas of the patch below
 
 
-def vary(
-    stacks: Tensor, sigma: Tensor, frame_noise: Tensor, differences: int, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """Another camera: more sensor noise, of which the noise scale knows, and now and then white-hot turned black-hot.
+@dataclass(frozen=True)
+class Camera:
+    """Another camera: more sensor noise, of which the noise scale knows, and now and then black-hot instead of white-hot.
 
-    stacks: (N, 4, S, S) counts, which are overwritten; sigma: (N, C), its leading `differences` those of differences, which hold the noise of two frames;
-    frame_noise: (N,) counts, of one frame. Returns varied stacks and their sigma.
+    more: (N,) float32, counts of noise added to each stack; sign: (N,) float32, 1 or -1; at: (N, 4) int64, where each frame's noise begins in `noise`.
     """
-    n = len(stacks)
-    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-    more = frame_noise * MORE_NOISE * torch.rand(n, generator=generator).to(stacks)
-    flip = torch.where(torch.rand((n, 1, 1, 1), generator=generator) < INVERTED, -1.0, 1.0).to(stacks)
-    _add_noise(stacks, more, generator)
-    stacks *= flip
-    frames = torch.tensor([2.0] * differences + [1.0] * (sigma.shape[1] - differences)).to(stacks)
-    return stacks, torch.sqrt(sigma**2 + frames * more[:, None] ** 2)
+
+    more: np.ndarray
+    sign: np.ndarray
+    at: np.ndarray
+
+    @classmethod
+    def draw(cls, frame_noise: np.ndarray, pixels: int, rng: np.random.Generator) -> "Camera":
+        """frame_noise: (N,) counts, of one frame of each stack; pixels: of a frame."""
+        n = len(frame_noise)
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        more = frame_noise * np.float32(MORE_NOISE) * torch.rand(n, generator=generator).numpy()
+        sign = np.where(torch.rand(n, generator=generator).numpy() < INVERTED, np.float32(-1), np.float32(1))
+        places = _strip_length(pixels) - pixels + 1
+        return cls(more, sign, torch.randint(places, (n, STACK), generator=generator).numpy())
+
+    def sigma(self, sigma: np.ndarray, differences: int) -> np.ndarray:
+        """What its noise scale is, (N, C) float32; sigma: that of the stacks as they are, whose leading `differences` hold the noise of two frames."""
+        frames = np.array([2] * differences + [1] * (sigma.shape[1] - differences), np.float32)
+        return np.asarray(np.sqrt(sigma**2 + frames * self.more[:, None] ** 2), np.float32)
+
+    def see(self, stacks: Tensor) -> Tensor:
+        """stacks: (N, 4, S, S) float32 counts, which are overwritten."""
+        noise = _noise_strip(stacks.device, _strip_length(math.prod(stacks.shape[2:])))
+        for stack, places, more in zip(stacks, self.at.tolist(), self.more.tolist(), strict=True):
+            for frame, place in zip(stack, places, strict=True):
+                frame += more * noise[place : place + frame.numel()].view(frame.shape)
+        stacks *= torch.from_numpy(self.sign).to(stacks.device)[:, None, None, None]
+        return stacks
+
+    def noise(self, pixels: int) -> np.ndarray:
+        """One long strip of normal noise, of which each frame of so many pixels takes a piece: to draw it anew takes ten times as long."""
+        return _noise_strip(torch.device("cpu"), _strip_length(pixels)).numpy()
 
 
-def _add_noise(stacks: Tensor, more: Tensor, generator: torch.Generator) -> None:
-    """Normal noise of `more` (N,) counts: each frame a piece of one long strip of it, from a place of its own. To draw it anew takes ten times as long."""
-    pixels = math.prod(stacks.shape[2:])
-    whole = _noise_strip(stacks.device, 1 << max(22, (2 * pixels).bit_length()))
-    pieces = whole.unfold(0, pixels, 1)
-    at = torch.randint(len(pieces), stacks.shape[:2], generator=generator).tolist()
-    if stacks.device.type != "cpu":
-        stacks += pieces[torch.tensor(at).to(stacks.device)].view(stacks.shape) * more[:, None, None, None]
-        return
-    strip = whole.numpy()  # a frame at a time, which stays in the cache
-    for frames, places, noise in zip(stacks.numpy(), at, more.numpy(), strict=True):
-        for frame, place in zip(frames, places, strict=True):
-            frame += noise * strip[place : place + frame.size].reshape(frame.shape)
+def _strip_length(pixels: int) -> int:
+    return 1 << max(22, (2 * pixels).bit_length())
 
 
 @lru_cache(maxsize=2)

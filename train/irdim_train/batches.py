@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from irdim.differencing import InputSpec, difference_planes
+from irdim.native.input import native
 from irdim.patches import Patches
-from irdim_train.augmentation import lay_over, turn_boxes, turn_image, vary
+from irdim_train.augmentation import Camera, lay_over, turn_boxes, turn_image
 from irdim_train.inputs import compress, in_sigmas
+from irdim_train.native_patches import native_patches
 from irdim_train.targets import TargetMaps, target_maps
 
 
@@ -54,40 +56,48 @@ class BatchReader:
         self.rows = patches.rows(split)
         self._first = np.searchsorted(patches.boxes["patch"], np.arange(len(patches.table) + 1))
         self._raw = np.empty((0, *patches.stacks.shape[1:]), patches.stacks.dtype)
-        self._counts = np.empty(self._raw.shape, np.float32)
 
     def read(self, rows: np.ndarray, augment: np.random.Generator | None = None) -> Batch:
         """The patches `rows`; with a generator, turned and mirrored (all alike), each with noise of its own, a share of them laid over others."""
         rows = np.sort(rows)  # the file is read forwards
-        stacks = torch.from_numpy(self.stacks_of(rows)).to(self.device)
-        shifts = torch.from_numpy(self.patches.table["shift"][rows]).to(self.device)
-        sigma = torch.from_numpy(self.patches.sigma(self.spec, rows)).to(self.device)
-        turn = 0
+        sigma, camera, turn = self.patches.sigma(self.spec, rows), None, 0
         if augment is not None:
             turn = int(augment.integers(8))
-            frame_noise = torch.from_numpy(self.patches.table["sigma_difference"][rows].min(1) / 2**0.5).to(self.device)
-            stacks, sigma = vary(stacks, sigma, frame_noise, difference_planes(self.spec), augment)
-        signal, boxes = in_sigmas(stacks, self.spec, shifts, sigma), self._boxes_of(rows)
-        if augment is not None:
-            signal, boxes = lay_over(signal, boxes, self.laid_over, augment)
-        image = turn_image(compress(signal), turn)
+            frame_noise = self.patches.table["sigma_difference"][rows].min(1) / np.float32(2**0.5)
+            camera = Camera.draw(frame_noise, self.patches.size**2, augment)
+            sigma = camera.sigma(sigma, difference_planes(self.spec))
+        boxes, laid_over = self._boxes_of(rows), self.laid_over if augment is not None else 0.0
+        image = self._image(rows, sigma, camera, turn, compressed=not laid_over)
+        if augment is not None and laid_over:
+            image, boxes = lay_over(image, boxes, laid_over, augment)
+            image = compress(image)
         boxes = turn_boxes(boxes, turn, self.patches.size)
         targets = target_maps(boxes, len(rows), (self.patches.size,) * 2, self.stride)
         return Batch(image.contiguous(memory_format=torch.channels_last), maps_to(targets, self.device), rows)
+
+    def _image(self, rows: np.ndarray, sigma: np.ndarray, camera: Camera | None, turn: int, compressed: bool) -> Tensor:
+        """(N, C, S, S) of what the camera sees, turned; in noise sigmas where it is not compressed."""
+        stacks, shifts = self.stacks_of(rows), self.patches.table["shift"][rows]
+        library = native() if self.device.type == "cpu" else None
+        if library is not None:
+            return native_patches(library, stacks, self.spec, shifts, sigma, camera, turn, compressed)
+        counts = torch.from_numpy(stacks).to(self.device).float()
+        if camera is not None:
+            counts = camera.see(counts)
+        signal = in_sigmas(counts, self.spec, *(torch.from_numpy(a).to(self.device) for a in (shifts, sigma)))
+        return turn_image(compress(signal) if compressed else signal, turn)
 
     def boxes_of(self, row: int) -> np.ndarray:
         """Rows of BOXES in patch `row`."""
         return self.patches.boxes[self._first[row] : self._first[row + 1]]
 
     def stacks_of(self, rows: np.ndarray) -> np.ndarray:
-        """(n, 4, S, S) float32, counts, good until the next call: fresh memory for each batch takes longer than the reading."""
+        """(n, 4, S, S) counts, good until the next call: fresh memory for each batch takes longer than the reading."""
         if len(rows) > len(self._raw):
             self._raw = np.empty((len(rows), *self._raw.shape[1:]), self._raw.dtype)
-            self._counts = np.empty(self._raw.shape, np.float32)
-        raw, counts = self._raw[: len(rows)], self._counts[: len(rows)]
+        raw = self._raw[: len(rows)]
         self.patches.stacks.read(rows, raw)
-        np.copyto(counts, raw)
-        return counts
+        return raw
 
     def _boxes_of(self, rows: np.ndarray) -> np.ndarray:
         first = self._first[rows]

@@ -1,5 +1,6 @@
 """Where training runs, and in which precision."""
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import torch
@@ -26,3 +27,9 @@ def use_bfloat16(device: torch.device) -> bool:
         return torch.cuda.is_bf16_supported()
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return any(bool(v) and ("bf16" in k) for k, v in capabilities.items())
+
+
+@lru_cache(maxsize=1)
+def worker_threads(count: int) -> ThreadPoolExecutor:
+    """For work beside which torch's own threads have nothing to do."""
+    return ThreadPoolExecutor(count, "irdim-train")

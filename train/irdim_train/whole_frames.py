@@ -25,11 +25,13 @@ from irdim.differencing import (
 )
 from irdim.errors import InputError
 from irdim.history import with_full_history
+from irdim.native.input import padded_input
 from irdim.patches import BOXES
 from irdim.registration import estimate_shift, texture
 from irdim.sources.stack import map_stack
 from irdim_train.augmentation import turn_boxes, turn_image
 from irdim_train.batches import WHOLE, Batch, BatchReader, Share, in_order, maps_to
+from irdim_train.devices import worker_threads
 from irdim_train.inputs import network_input
 from irdim_train.targets import target_maps
 
@@ -47,7 +49,8 @@ class WholeFrameReader:
         self._files: list[Path] = []
         self._frames = lru_cache(MAPPED)(map_stack)
         self._boxes: list[np.ndarray] = []
-        self._scales: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}  # shifts and sigmas, found once a frame
+        self._found: dict[tuple[int, int], np.ndarray] = {}  # shifts of each frame's stack
+        self._sigmas: dict[tuple[int, int], np.ndarray] = {}
         with Dataset.open(data) as dataset:
             for number, sequence in enumerate(dataset.sequences("train")):
                 dataset.frames(sequence)  # is it there, and what was imported?
@@ -79,18 +82,13 @@ class WholeFrameReader:
 
     def read(self, moments: list[tuple[int, int]], turn: int = 0) -> Batch:
         """The frames `moments`, (sequence, frame) of one shape; turn: below TURNS, as of turn_image."""
-        stacks, shifts, sigmas, boxes = [], [], [], []
+        boxes = []
         for i, moment in enumerate(moments):
-            stack, part, sigma = self._stack(moment)
-            stacks.append(stack)
-            shifts.append(part)
-            sigmas.append(sigma)
             of_sequence = self._boxes[moment[0]]
             here = of_sequence[of_sequence["patch"] == moment[1]].copy()
             here["patch"] = i
             boxes.append(here)
-        counts, part, sigma = (torch.from_numpy(np.stack(a)).to(self.device) for a in (stacks, shifts, sigmas))
-        image = network_input(counts, self.spec, part, sigma)
+        image = self._images(moments)
         height, width = image.shape[-2:]
         rows = np.concatenate(boxes)
         for bit, size in ((1, width), (2, height)):
@@ -109,20 +107,42 @@ class WholeFrameReader:
             batches += [mixed[i : i + n] for i in range(0, len(mixed), n)]
         return [batches[i] for i in rng.permutation(len(batches))]
 
-    def _stack(self, moment: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(4, H, W) float32 counts, moved by whole pixels; (3, 2) what is left of the shifts; (C,) sigmas in counts."""
+    def _images(self, moments: list[tuple[int, int]]) -> Tensor:
+        """(N, C, H, W), what the network reads, on the device."""
+        if self.device.type == "cpu":
+
+            def image(moment: tuple[int, int]) -> Tensor:
+                stack = self._stack(moment)
+                return torch.from_numpy(padded_input(stack, self.spec, self._shifts(moment, stack), stride=1))
+
+            return torch.stack(list(worker_threads(torch.get_num_threads()).map(image, moments)))
+        placed = zip(*map(self._placed, moments), strict=True)
+        counts, part, sigma = (torch.from_numpy(np.stack(a)).to(self.device) for a in placed)
+        return network_input(counts, self.spec, part, sigma)
+
+    def _stack(self, moment: tuple[int, int]) -> np.ndarray:
+        """(4, H, W) as recorded, newest first."""
         frames = self._frames(self._files[moment[0]])
-        stack = np.stack([frames[moment[1] - k * self.spec.frame_step] for k in range(STACK)])
-        if moment not in self._scales:
-            shifts = _shifts(stack) if self.spec.register else NO_SHIFT
-            self._scales[moment] = shifts, noise_scale(planes(stack, self.spec, shifts), self.spec)
-        shifts, sigma = self._scales[moment]
+        return np.stack([frames[moment[1] - k * self.spec.frame_step] for k in range(STACK)])
+
+    def _shifts(self, moment: tuple[int, int], stack: np.ndarray) -> np.ndarray:
+        """(3, 2) of its stack, found once."""
+        if moment not in self._found:
+            self._found[moment] = _shifts(stack) if self.spec.register else NO_SHIFT
+        return self._found[moment]
+
+    def _placed(self, moment: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(4, H, W) float32 counts, moved by whole pixels; (3, 2) what is left of the shifts; (C,) sigmas in counts."""
+        stack = self._stack(moment)
+        shifts = self._shifts(moment, stack)
+        if moment not in self._sigmas:
+            self._sigmas[moment] = noise_scale(planes(stack, self.spec, shifts), self.spec)
         newest = stack[0].astype(np.float32)
         moved = [newest] + [
             move_whole(older.astype(np.float32), whole_pixels(dy), whole_pixels(dx), newest)
             for older, (dy, dx) in zip(stack[1:], shifts, strict=True)
         ]
-        return np.stack(moved), shifts - np.rint(shifts), sigma
+        return np.stack(moved), shifts - np.rint(shifts), self._sigmas[moment]
 
 
 class PatchesThenFrames:

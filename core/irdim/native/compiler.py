@@ -41,6 +41,8 @@ def compile_native(cache: Path | None = None) -> ctypes.CDLL:
     library.irdim_channel.argtypes = [pointer] * 2 + [number] * 5 + [pointer] * 2 + [number]
     library.irdim_compress.argtypes = [pointer, number, number, number, ctypes.c_float]
     library.irdim_compress.restype = None
+    library.irdim_histogram.argtypes = [pointer, number, ctypes.c_float, ctypes.c_float, number, pointer]
+    library.irdim_patches.argtypes = [pointer, number, number]
     return library
 
 
@@ -68,7 +70,8 @@ def _compile(keep: Path) -> ctypes.CDLL:
         except subprocess.TimeoutExpired:
             raise Unavailable(f"{compiler} did not end within {SECONDS} s") from None
         if done.returncode:
-            raise Unavailable(f"{compiler} fails: {(done.stderr.strip() or 'without a word').splitlines()[-1]}")
+            said = (done.stderr.strip() or "without a word").splitlines()
+            raise Unavailable(f"{compiler} fails: {next((line for line in said if 'error' in line), said[-1])}")
         with contextlib.suppress(OSError), atomic_file(keep) as file:  # a disk that is full or read-only
             file.write(made.read_bytes())
         return ctypes.CDLL(str(made))

@@ -4,6 +4,7 @@
 // HIGH_PASS_RADIUS and KNEE are defined from its constants when this is compiled (irdim.native.compiler).
 
 #include <math.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,8 +25,10 @@ static int clipped(int i, int low, int high) { return i < low ? low : i > high ?
 static void read_row(const void *pixels, int bytes, size_t from, int count, float *row) {
     if (bytes == 1)
         for (int x = 0; x < count; x++) row[x] = ((const uint8_t *)pixels)[from + x];
-    else
+    else if (bytes == 2)
         for (int x = 0; x < count; x++) row[x] = ((const uint16_t *)pixels)[from + x];
+    else
+        memcpy(row, (const float *)pixels + from, count * sizeof(float));
 }
 
 // Row y of a frame moved by whole pixels; what comes from outside is taken from the newest frame.
@@ -78,7 +81,7 @@ static void window_sums(const double *restrict columns, double *restrict threes,
 struct channel {
     const void *newest;
     const struct placed *older;  // NULL for the newest frame itself
-    int bytes, height, width, difference;  // bytes of a pixel; whether it is Eq. (1), newest less older
+    int bytes, height, width, difference;  // bytes of a pixel: 1 and 2 unsigned, 4 float32; whether it is Eq. (1), newest less older
 };
 
 // Row y in counts. moved: two rows of width + 2, to work in.
@@ -98,7 +101,7 @@ static float *note(const float *row, int y, int width, int step, float *values) 
 }
 
 // A channel less its local mean, into rows of `stride` values at `out`. values: every step-th pixel of what its noise is judged by, of a difference in
-// counts, of a frame after the high-pass. Counts are kept for as long as a window covers them. Returns 0, or 1 where there is no memory.
+// counts, of a frame after the high-pass; or NULL. Counts are kept for as long as a window covers them. Returns 0, or 1 where there is no memory.
 int irdim_channel(const void *newest, const struct placed *older, int bytes, int height, int width, int difference, int step, float *values, float *out,
                   int stride) {
     struct channel channel = {newest, older, bytes, height, width, difference};
@@ -109,32 +112,58 @@ int irdim_channel(const void *newest, const struct placed *older, int bytes, int
     double *covered = sums + w, *share = covered + w;
     float *kept = (float *)(memory + doubles), *moved = kept + (WINDOW + 1) * w;
     memset(padded, 0, (w + WINDOW) * sizeof(double));  // beyond the border there is nothing
-    for (int x = 0; x < width; x++) covered[x] = clipped(x + HIGH_PASS_RADIUS, 0, width - 1) - clipped(x - HIGH_PASS_RADIUS, 0, width - 1) + 1;
-    int rows = 0;
+    for (int x = 0; x < width; x++) {
+        covered[x] = clipped(x + HIGH_PASS_RADIUS, 0, width - 1) - clipped(x - HIGH_PASS_RADIUS, 0, width - 1) + 1;
+        share[x] = 1 / covered[x];
+    }
     for (int enters = 0; enters < height + HIGH_PASS_RADIUS; enters++) {
-        int y = enters - HIGH_PASS_RADIUS, leaves = enters - WINDOW, before = rows;
+        int y = enters - HIGH_PASS_RADIUS, leaves = enters - WINDOW;
+        float *in = kept + enters % (WINDOW + 1) * w;
+        const float *out_of = kept + (enters + 1) % (WINDOW + 1) * w;  // row `leaves`
         if (enters < height) {
-            float *row = kept + enters % (WINDOW + 1) * w;
-            make_row(&channel, enters, row, moved);
-            if (difference) values = note(row, enters, width, step, values);
-            for (int x = 0; x < width; x++) columns[x] += row[x];
-            rows++;
+            make_row(&channel, enters, in, moved);
+            if (values && difference) values = note(in, enters, width, step, values);
         }
-        if (leaves >= 0 && leaves < height) {
-            const float *row = kept + leaves % (WINDOW + 1) * w;
-            for (int x = 0; x < width; x++) columns[x] -= row[x];
-            rows--;
-        }
+        if (enters < height && leaves >= 0)
+            for (int x = 0; x < width; x++) columns[x] += (double)in[x] - out_of[x];
+        else if (enters < height)
+            for (int x = 0; x < width; x++) columns[x] += in[x];
+        else if (leaves >= 0)
+            for (int x = 0; x < width; x++) columns[x] -= out_of[x];
         if (y < 0) continue;
-        if (rows != before || y == 0)
-            for (int x = 0; x < width; x++) share[x] = 1 / (covered[x] * rows);
+        int rows = clipped(enters, 0, height - 1) - clipped(leaves + 1, 0, height - 1) + 1;
         window_sums(padded, threes, sums, width);
         const float *here = kept + y % (WINDOW + 1) * w;
         float *to = out + (size_t)y * stride;
-        for (int x = 0; x < width; x++) to[x] = (float)((here[x] * covered[x] * rows - sums[x]) * share[x]);  // a constant frame gives zero exactly
-        if (!difference) values = note(to, y, width, step, values);
+        double of_rows = 1.0 / rows;
+        for (int x = 0; x < width; x++) to[x] = (float)((here[x] * covered[x] * rows - sums[x]) * share[x] * of_rows);  // a constant frame gives zero exactly
+        if (values && !difference) values = note(to, y, width, step, values);
     }
     free(memory);
+    return 0;
+}
+
+// noise ---------------------------------------------------------------------------------------------------------------
+
+#define TABLES 4  // neighbours count in different ones: a count need not wait for the one before, which often is of the same bin
+
+// irdim.noise.histogram, counts being 2 reach + 1 zeros. Returns 0, or 1 where there is no memory.
+int irdim_histogram(const float *values, int n, float centre, float width, int reach, int64_t *counts) {
+    int bins = 2 * reach + 1, at[64];
+    int32_t *tables = calloc((size_t)bins * TABLES, sizeof(int32_t));
+    if (!tables) return 1;
+    for (int first = 0; first < n; first += 64) {
+        int some = n - first < 64 ? n - first : 64;
+        for (int i = 0; i < some; i++) {
+            float bin = rintf((values[first + i] - centre) / width);
+            bin = bin < -reach ? -reach : bin > reach ? reach : bin;
+            at[i] = (int)bin + reach;
+        }
+        for (int i = 0; i < some; i++) tables[(size_t)(i % TABLES) * bins + at[i]]++;
+    }
+    for (int i = 0; i < bins; i++)
+        for (int t = 0; t < TABLES; t++) counts[i] += tables[(size_t)t * bins + i];
+    free(tables);
     return 0;
 }
 
@@ -166,7 +195,69 @@ void irdim_compress(float *values, int height, int width, int stride, float sigm
         float *row = values + (size_t)y * stride;
         for (int x = 0; x < width; x++) {
             float value = row[x] / sigma, part = fabsf(value) * (1.0f / KNEE);
-            row[x] = copysignf(logarithm(sqrtf(part * part + 1.0f) + part) * KNEE, value);
+            row[x] = copysignf(logarithm(sqrtf(part * part + 1.0f) + part) * KNEE, value) + (value - value);  // NaN where it is not finite
         }
     }
+}
+
+// Patches of a training batch ------------------------------------------------------------------------------------------
+
+struct patches {
+    const void *stacks;                // (n, frames, height, width), as of struct channel
+    const float *shifts;               // (n, frames - 1, 2) px, see struct placed; NULL: not aligned
+    const float *sigma;                // (n, channels) counts
+    const float *more, *sign, *noise;  // (n) amplitude of added noise in counts; (n) 1 or -1; a strip of normal noise. more is NULL: as they are
+    const int64_t *at;                 // (n, frames) where each frame's noise begins in the strip
+    float *out;                        // (n, height, width, channels), or (n, width, height, channels) where turn & 4
+    int32_t bytes, frames, height, width, channels, differences, turn, compressed;
+};
+
+// Stack i in counts, seen by another camera: with noise of its own, and black-hot where sign is -1.
+static void vary(const struct patches *p, int i, float *counts) {
+    int pixels = p->height * p->width;
+    for (int k = 0; k < p->frames; k++, counts += pixels) {
+        read_row(p->stacks, p->bytes, ((size_t)i * p->frames + k) * pixels, pixels, counts);
+        if (!p->more) continue;
+        const float *noise = p->noise + p->at[(size_t)i * p->frames + k];
+        float more = p->more[i], sign = p->sign[i];
+        for (int x = 0; x < pixels; x++) counts[x] = (counts[x] + more * noise[x]) * sign;
+    }
+}
+
+// One plane (height, width) to its channel of `out`: mirrored left-right by bit 0 of turn, up-down by bit 1, rows and columns swapped by bit 2.
+static void turned(const float *plane, int height, int width, int turn, int channels, float *out) {
+    ptrdiff_t right = turn & 4 ? (ptrdiff_t)height * channels : channels, down = turn & 4 ? channels : (ptrdiff_t)width * channels;
+    if (turn & 1) out += (width - 1) * right, right = -right;
+    if (turn & 2) out += (height - 1) * down, down = -down;
+    for (int y = 0; y < height; y++)
+        for (int x = 0; x < width; x++) out[y * down + x * right] = plane[(size_t)y * width + x];
+}
+
+// Patches first .. first + count - 1 to the network's input, or to noise sigmas where not compressed. Returns 0, or 1 where there is no memory.
+int irdim_patches(const struct patches *p, int first, int count) {
+    size_t pixels = (size_t)p->height * p->width;
+    float *memory = malloc((p->frames + 1) * pixels * sizeof(float)), *plane = memory + p->frames * pixels;
+    if (!memory) return 1;
+    int failed = 0;
+    for (int i = first; i < first + count && !failed; i++) {
+        vary(p, i, memory);
+        for (int c = 0; c < p->channels && !failed; c++) {
+            int k = c < p->differences ? c + 1 : c - p->differences;
+            struct placed older = {memory + k * pixels, 0, 0, 0, 0};
+            if (k && p->shifts) {
+                const float *shift = p->shifts + ((size_t)i * (p->frames - 1) + k - 1) * 2;
+                older.whole_y = (int)rintf(shift[0]), older.whole_x = (int)rintf(shift[1]);
+                older.part_y = shift[0] - older.whole_y, older.part_x = shift[1] - older.whole_x;
+            }
+            failed = irdim_channel(memory, k ? &older : NULL, 4, p->height, p->width, c < p->differences, 0, NULL, plane, p->width);
+            float sigma = p->sigma[(size_t)i * p->channels + c];
+            if (p->compressed)
+                irdim_compress(plane, p->height, p->width, p->width, sigma);
+            else
+                for (size_t x = 0; x < pixels; x++) plane[x] /= sigma;
+            turned(plane, p->height, p->width, p->turn, p->channels, p->out + (size_t)i * pixels * p->channels + c);
+        }
+    }
+    free(memory);
+    return failed;
 }

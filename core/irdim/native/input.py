@@ -3,6 +3,7 @@
 import ctypes
 import functools
 import logging
+from functools import partial
 
 import numpy as np
 
@@ -74,6 +75,7 @@ def native_input(
     image = np.zeros((spec.channels, height + -height % stride, width + -width % stride), np.float32)
     step = pixel_stride((height, width))
     values = np.empty(-(-height * width // step), np.float32)
+    count = partial(native_histogram, library)
     for channel, out in enumerate(image):
         differs = channel < difference_planes(spec)
         k = channel + 1 if differs else channel - difference_planes(spec)
@@ -82,9 +84,17 @@ def native_input(
         written = (step, values.ctypes.data, out.ctypes.data, out.shape[1])
         if library.irdim_channel(frames[0].ctypes.data, older and ctypes.byref(older), *shape, *written):
             raise MemoryError(f"no memory for the input step of {width}x{height} px")
-        scale = sampled_sigma(values, roundings=1 + differs) if sigma is None else float(sigma[channel])
+        scale = sampled_sigma(values, 1 + differs, count) if sigma is None else float(sigma[channel])
         library.irdim_compress(out.ctypes.data, height, width, out.shape[1], scale)
     return image
+
+
+def native_histogram(library: ctypes.CDLL, values: np.ndarray, centre: float, width: float, reach: int) -> np.ndarray:
+    """irdim.noise.histogram. values: contiguous."""
+    counts = np.zeros(2 * reach + 1, np.int64)
+    if library.irdim_histogram(values.ctypes.data, len(values), centre, width, reach, counts.ctypes.data):
+        raise MemoryError(f"no memory for {len(counts)} bins")
+    return counts
 
 
 def _placed(frame: np.ndarray, shift: np.ndarray) -> Placed:
