@@ -60,9 +60,11 @@ def main() -> None:
             flush=True,
         )
     ratios = [a / b for a, b in zip(read, kept, strict=True)]
+    with_loader, without = (statistics.median(steps) * asked.batch for steps in (read, kept))
     print(
         f"{asked.backbone} x {asked.width:g}, batch {asked.batch} of {patches.size} px, {device}, {torch.get_num_threads()} threads: "
-        f"{statistics.median(read) * asked.batch:.0f} patches/s with the loader, {statistics.median(kept) * asked.batch:.0f} without, ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        f"{with_loader:.0f} patches/s with the loader, {without:.0f} without, "
+        f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
     )
 
 

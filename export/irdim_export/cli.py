@@ -32,7 +32,7 @@ def export(
     ranges: Annotated[
         str,
         typer.Option(
-            help="How activation ranges are read: minmax, percentile, entropy or mse; auto keeps the best on the validation frames."
+            help="How activation ranges are read: minmax, percentile, entropy, mse or output; auto keeps the best on the validation frames."
         ),
     ] = "auto",
     calibration: Annotated[

@@ -17,14 +17,16 @@ from irdim.errors import InputError
 from irdim_calibration.ranges import least_square_ranges, percentile_ranges
 from irdim_calibration.select import CalibrationSet
 from irdim_export.graph import INPUT
+from irdim_export.output_ranges import fit_scales
 
 METHODS = {  # how activation ranges are read
     "minmax": CalibrationMethod.MinMax,
-    "percentile": CalibrationMethod.MinMax,  # whose ranges are replaced, as are those of mse
+    "percentile": CalibrationMethod.MinMax,  # whose ranges are replaced, as are those of the last two
     "entropy": CalibrationMethod.Entropy,
     "mse": CalibrationMethod.MinMax,
+    "output": CalibrationMethod.MinMax,
 }
-READ_HERE = {"percentile": percentile_ranges, "mse": least_square_ranges}
+READ_HERE = {"percentile": percentile_ranges, "mse": least_square_ranges, "output": least_square_ranges}
 QUANTISED = ["Conv", "Add", "MaxPool", "Resize"]
 
 
@@ -48,6 +50,8 @@ def quantise(source: Path, out: Path, calibration: CalibrationSet, method: str =
             overrides[name] = [{"rmin": np.float32(-clip), "rmax": np.float32(clip)}]
     with contextlib.redirect_stdout(io.StringIO()), _warnings_of_root_off():  # it prints, and stdout may be JSON
         _quantise(source, out, calibration, method, overrides)
+    if method == "output":
+        fit_scales(source, out, calibration.inputs)
     check_form(out)
 
 

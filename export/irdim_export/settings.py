@@ -20,7 +20,7 @@ AUTO = "auto"
 MOST_FRAMES = 1500  # validation frames on which settings are compared
 WORTH = 0.002  # F1 that INT8 may cost before anything is done about it, and that layers in FP32 must bring
 FP32 = "fp32"  # what each graph is compared with
-TUNED_FOR = "percentile"  # the ranges that fine_tune rounds by
+TUNED_FOR = "output"  # how ranges are read for fine-tuned weights
 LEFT = (1, 3)  # how many of the most sensitive layers are tried in FP32
 
 

@@ -105,7 +105,7 @@ def test_a_run_that_is_not_there_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("method", ["minmax", "percentile", "entropy"])
+@pytest.mark.parametrize("method", ["minmax", "percentile", "entropy", "mse", "output"])
 def test_every_range_method_takes_any_number_of_patches(small_patches, small_run, small_bundle, tmp_path, method):
     from irdim_export.quantise import quantise
 
