@@ -45,13 +45,13 @@ def test_scales_that_clip_are_found_and_mended(small_bundle, calibration, tmp_pa
     spoilt, model = list(scales(int8))[-2], onnx.load(str(int8))
     name = next(n.input[1] for n in model.graph.node if n.op_type == "QuantizeLinear" and n.input[0] == spoilt)
     tensor = next(t for t in model.graph.initializer if t.name == name)
-    tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) / np.float32(2.5), name))
+    tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) / np.float32(4), name))
     onnx.save(model, str(int8))
     broken = error(fp32, int8, calibration.inputs)
-    assert broken > 3 * sound
+    assert broken > 10 * sound
     before, after = fit_scales(fp32, int8, calibration.inputs)
-    assert after < before
-    assert error(fp32, int8, calibration.inputs) < sound
+    assert after < before / 3
+    assert error(fp32, int8, calibration.inputs) < broken / 3
     assert check_form(int8)["quantised Conv"] == 9
 
 
