@@ -68,7 +68,7 @@ def run(
             running.finish(RELOADING if running.changed else "stopped" if stopping.is_set() else "finished")
         except BaseException as error:
             running.note(error)
-            running.finish("failed")
+            running.finish("failed", upload=isinstance(error, InputError))  # a recording that broke off
             raise
         return running.summary
 
@@ -139,15 +139,15 @@ class _Run:
         finally:
             self._feed.close()
 
-    def finish(self, state: str) -> None:
-        """Close everything. The uploader tries once more, unless the run was stopped or failed."""
+    def finish(self, state: str, upload: bool = False) -> None:
+        """Close everything. The uploader tries once more where the run has finished, or where `upload` asks for it, unless it is to stop."""
         if state == RELOADING:
             self._notifier.reloading()
         else:
             self._notifier.stopping()
         self._tallies.close()
         self._writer.close()
-        if self._uploader and state == "finished":
+        if self._uploader and (state == "finished" or upload):
             self._uploader.finish(self._stopping)
         elif self._uploader:
             self._uploader.stop()

@@ -73,8 +73,13 @@ def begin_anew(stopping: Stop) -> None:
 
 
 def _close_all() -> None:
-    """All but standard input, output and error: a library's handle of the camera must not go along. One by one, since a limit may be a thousand million."""
-    for handle in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
+    """All but standard input, output and error: a library's handle of the camera must not go along. One by one, since a limit may be a thousand million;
+    where nothing lists them, those that Python opened close by themselves."""
+    try:
+        handles = [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]
+    except OSError:
+        return
+    for handle in handles:
         if handle > 2:
             with contextlib.suppress(OSError):  # the listing's own
                 os.close(handle)

@@ -352,19 +352,24 @@ def test_a_recording_that_breaks_off_keeps_what_was_found(small_bundle, tmp_path
     assert read_status(tmp_path / "edge-out")["state"] == "failed"
 
 
-def test_after_a_recording_that_breaks_off_the_next_one_is_replayed(small_bundle, tmp_path):
-    whole = record(tmp_path / "b.npy", 20)
+def test_after_a_recording_that_breaks_off_the_next_one_is_replayed_and_all_is_sent(small_bundle, tmp_path):
+    whole = record(tmp_path / "b.npy")
     import cv2
 
     (tmp_path / "a").mkdir()
     for t, frame in enumerate(np.load(whole)):
         cv2.imwrite(str(tmp_path / f"a/{t:03d}.png"), frame)
     (tmp_path / "a/015.png").write_bytes(b"broken")
-    path = config(tmp_path, small_bundle, **{"camera.paths": ["a", "b.npy"], "camera.interval": 0.04})
+    path = config(
+        tmp_path, small_bundle, **{"camera.paths": ["a", "b.npy"], "camera.interval": 0.04, "upload.interval": 3600}
+    )
     done = subprocess.run([*EDGE, "run", str(path)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
     assert "015.png" in done.stderr
-    assert [line["source"] for line in lines(tmp_path)].count("b") == 20
+    assert [line["source"] for line in lines(tmp_path)].count("b") == 60
+    status = read_status(tmp_path / "edge-out")
+    assert (status["state"], status["waiting"]) == ("failed", 0)
+    assert status["uploaded"] == len(list((tmp_path / "depot").glob("*.irlog"))) > 0
 
 
 def test_the_command_line_answers(ran, small_bundle, tmp_path):

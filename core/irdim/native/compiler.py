@@ -79,12 +79,17 @@ def _compile(keep: Path) -> ctypes.CDLL:
 
 @functools.cache
 def _cpu() -> str:
-    """What -march=native depends on: a home folder may serve several machines."""
+    """What -march=native and the library depend on: a home folder may serve several machines."""
     words = ("model name", "flags", "Features", "CPU implementer", "CPU part")
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         lines = []
     return "\n".join(
-        [platform.machine(), platform.processor(), *sorted({line for line in lines if line.startswith(words)})]
+        [
+            platform.machine(),
+            platform.processor(),
+            *platform.libc_ver(),
+            *sorted({line for line in lines if line.startswith(words)}),
+        ]
     )
