@@ -47,7 +47,7 @@ def export(
     qat: Annotated[
         float,
         typer.Option(
-            help="Epochs of fine-tuning with rounded weights, where INT8 costs more than 0.2 points of F1; 0: none."
+            help="Epochs for which the training goes on as INT8, where that costs more than 0.2 points of F1; 0: none."
         ),
     ] = 0.0,
     whole: Annotated[

@@ -32,7 +32,7 @@ from irdim.signing import Signer
 from irdim_calibration.select import choose_patches
 from irdim_export.cpu import open_rewritten, write_cpu
 from irdim_export.equalise import equalise
-from irdim_export.fine_tune import fine_tune
+from irdim_export.fine_tune import Course, fine_tune
 from irdim_export.graph import OPSET, write_onnx
 from irdim_export.half import write_half
 from irdim_export.layers import convolutions, int8_share
@@ -46,12 +46,14 @@ from irdim_train.batch_norm import whole_inputs
 from irdim_train.batches import BatchReader
 from irdim_train.evaluate import default_split
 from irdim_train.runs import DESCRIPTION as RUN_DESCRIPTION
-from irdim_train.runs import load_model, read_run
+from irdim_train.runs import FitConfig, load_model, read_run
 from irdim_train.staging import staged_folder
 from irdim_train.torch_engine import TorchEngine
+from irdim_train.whole_frames import WholeFrameReader
 
 SIZE = (512, 640)  # (H, W) at which costs are told, the paper's
 WHOLE_FRAMES = 24  # from which calibration tiles are cut
+TUNING_RATE = 0.25  # of the run's learning rate
 
 
 @dataclass(frozen=True)
@@ -103,10 +105,10 @@ def export(
         source = folder / "equalised.onnx"
         write_onnx(equalised, card.input.channels, source)
 
-        def tune(path: Path) -> None:
+        def tune(rounded: Path, path: Path) -> None:
             progress(f"fine-tuning for {options.qat:g} epochs")
-            reader = BatchReader(patches, card.input, "train", card.stride, torch.device("cpu"))
-            write_onnx(fine_tune(equalised, reader, calibration.inputs, options.qat), card.input.channels, path)
+            course = _course(FitConfig(**description["config"]), patches, card, options.qat)
+            write_onnx(fine_tune(equalised, rounded, course), card.input.channels, path)
 
         chosen = {"patches": len(calibration.inputs), "kinds": calibration.kinds, "digest": calibration.digest}
         settings_split = "val" if data.sequences("val") else "train"
@@ -138,6 +140,18 @@ def export(
         write_description(folder, card, scores, extra, options.signer)
         Bundle.load(folder)  # whatever is wrong with it must not leave the workstation
     return Bundle.load(out)
+
+
+def _course(config: FitConfig, patches: Patches, card: ModelCard, epochs: float) -> Course:
+    """The run's own, gone on with: the frames that it ended on, at a share of its learning rate."""
+    device = torch.device("cpu")
+    reader: BatchReader | WholeFrameReader
+    reader = BatchReader(patches, card.input, "train", card.stride, device, config.batch)
+    steps = max(round(epochs * reader.an_epoch), 1)
+    if config.whole:
+        data, pixels = Path(patches.description["data"]), config.batch * patches.size**2
+        reader = WholeFrameReader(data, card.input, card.stride, device, pixels)
+    return Course(reader, steps, TUNING_RATE * config.learning_rate, config.a, config.b)
 
 
 def _check_same_input(patches: Patches, card: ModelCard) -> None:

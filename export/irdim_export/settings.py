@@ -47,12 +47,12 @@ class Trial:
 
 
 def quantise_best(
-    trial: Trial, ranges: str, *, sensitive: bool, fine_tuned: Callable[[Path], None] | None = None
+    trial: Trial, ranges: str, *, sensitive: bool, fine_tuned: Callable[[Path, Path], None] | None = None
 ) -> dict[str, Any]:
     """Write the INT8 graph beside the FP32 one. Returns the choice and the scores it rests on, for bundle.json.
 
     ranges: a method, or 'auto': the one that changes the fewest detections. (F1 on so many frames moves by half a point by chance, as borderline
-    detections go to and fro; how many do says more of what was lost.) Where INT8 then costs more than WORTH: fine_tuned writes an FP32 graph with
+    detections go to and fro; how many do says more of what was lost.) Where INT8 then costs more than WORTH: fine_tuned(int8, out) writes an FP32 graph with
     weights that bear INT8, and with sensitive, layers are looked for that are better left in FP32.
     """
     methods = tuple(METHODS) if ranges == AUTO else (ranges,)
@@ -79,13 +79,13 @@ def quantise_best(
     return chosen
 
 
-def _fine_tune(trial: Trial, fine_tuned: Callable[[Path], None]) -> tuple[Path, dict[str, Any]]:
-    """Keep what changes fewer detections. Returns the FP32 graph that INT8 now stands for, and what was found."""
+def _fine_tune(trial: Trial, fine_tuned: Callable[[Path, Path], None]) -> tuple[Path, dict[str, Any]]:
+    """Keep what is better: its detections change because it has learnt on. Returns the FP32 graph that INT8 now stands for, and what was found."""
     source, tuned = trial.folder / "tuned.onnx", trial.folder / "tuned.int8.onnx"
-    fine_tuned(source)
+    fine_tuned(trial.int8, source)
     quantise(source, tuned, trial.calibration, TUNED_FOR)
     f1, tried, _ = _compare(trial, {"int8": trial.int8, "qat": tuned})
-    kept = tried["changed"]["qat"] < tried["changed"]["int8"]
+    kept = f1["qat"] > f1["int8"]
     if kept:
         shutil.move(tuned, trial.int8)
     else:

@@ -13,8 +13,8 @@ def test_fine_tuning_and_sensitive_layers_end_in_the_same_form(small_run, tmp_pa
     monkeypatch.setattr(settings, "WORTH", -1.0)  # whatever INT8 costs, everything is tried
     bundle = export(small_run, tmp_path / "bundle", ExportOptions("mse", 64, whole=True, qat=1))
     chosen = bundle.description["calibration"]
-    changed = chosen["qat"]["changed"]
-    assert chosen["qat"]["kept"] == (changed["qat"] < changed["int8"])
+    f1 = chosen["qat"]["f1"]
+    assert chosen["qat"]["kept"] == (f1["qat"] > f1["int8"])
     assert chosen["ranges"] == (settings.TUNED_FOR if chosen["qat"]["kept"] else "mse")
     assert chosen["higher_precision"] == []  # one sequence: nothing is beyond chance
     assert check_form(bundle.graph("int8"))["quantised Conv"] == 9
