@@ -29,6 +29,10 @@ SCENES: dict[str, tuple[str, ...]] = {
     "hardly moving": ("--snr", "7", "--speed", "0.1", "--drift", "0.2"),
     "empty": ("--targets", "0", "--clouds", "30", "--edges", "hard", "--knots", "3", "--stripes", "20"),
 }
+WHOLE = (
+    "--whole-frames",
+    0.25,
+)  # half of the steps, as by default, finds no more: it is patches that are varied as cameras vary
 KEPT_SAMPLES = 3
 VALIDATE = 2  # of the sequences of each scene, for the threshold
 
@@ -37,8 +41,8 @@ def make_starter(
     work: Annotated[
         Path | None, typer.Option(help="Folder to work in, which is kept; by default a temporary one.")
     ] = None,
-    sequences: Annotated[int, typer.Option(help="Of each of the eight scenes.")] = 8,
-    epochs: Annotated[int, typer.Option(help="Of the training.")] = 14,
+    sequences: Annotated[int, typer.Option(help="Of each of the eight scenes.")] = 16,
+    epochs: Annotated[int, typer.Option(help="Of the training.")] = 12,
 ) -> None:
     """Generate, train, quantise, and put the bundle where the package has it."""
     if work is not None:
@@ -57,7 +61,7 @@ def _make(work: Path, sequences: int, epochs: int) -> None:
         times.unlink()
     _call("irdim-train", "import", recordings, "--out", work / "data", *(word for pair in validate for word in pair))
     _call("irdim-train", "crop", work / "data", "--size", 80, "--frame-step", 4, "--out", work / "patches")
-    _call("irdim-train", "fit", work / "patches", "--preset", "nano", "--epochs", epochs, "--out", work / "run")
+    _call("irdim-train", "fit", work / "patches", "--preset", "nano", "--epochs", epochs, *WHOLE, "--out", work / "run")
     _call("irdim-export", work / "run", "--int8", "--out", work / "bundle")
     _ship(Bundle.load(work / "bundle"))
 

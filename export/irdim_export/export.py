@@ -53,7 +53,6 @@ from irdim_train.whole_frames import WholeFrameReader
 
 SIZE = (512, 640)  # (H, W) at which costs are told, the paper's
 WHOLE_FRAMES = 24  # from which calibration tiles are cut
-TUNING_RATE = 0.25  # of the run's learning rate
 
 
 @dataclass(frozen=True)
@@ -143,7 +142,7 @@ def export(
 
 
 def _course(config: FitConfig, patches: Patches, card: ModelCard, epochs: float) -> Course:
-    """The run's own, gone on with: the frames that it ended on, at a share of its learning rate."""
+    """The run's own, gone on with: on the frames that it ended on."""
     device = torch.device("cpu")
     reader: BatchReader | WholeFrameReader
     reader = BatchReader(patches, card.input, "train", card.stride, device, config.batch)
@@ -151,7 +150,7 @@ def _course(config: FitConfig, patches: Patches, card: ModelCard, epochs: float)
     if config.whole:
         data, pixels = Path(patches.description["data"]), config.batch * patches.size**2
         reader = WholeFrameReader(data, card.input, card.stride, device, pixels)
-    return Course(reader, steps, TUNING_RATE * config.learning_rate, config.a, config.b)
+    return Course(reader, steps, config.a, config.b)
 
 
 def _check_same_input(patches: Patches, card: ModelCard) -> None:

@@ -22,20 +22,19 @@ from irdim_train.loss import paper_loss
 from irdim_train.whole_frames import WholeFrameReader
 
 LEVELS = 127
+LEARNING_RATE = 5e-3  # of the share by which a weight changes
 LIKE_FP32 = 2.0  # weight of the distance to FP32 in the loss
 ELSEWHERE = 0.002  # as in irdim_export.output_ranges
-GRADIENT_NORM = 10.0
-EMA = 0.99  # of the weights; some hundred steps are made
+EMA = 0.99  # of what is learnt; some hundred steps are made
 SEED = 1  # another order than that of the training
 
 
 @dataclass(frozen=True)
 class Course:
-    """reader: what the training ended on; steps: how many; learning_rate: at the first one, falling to zero as a cosine; a, b: weights of Loc and Class."""
+    """reader: what the training ended on; steps: how many; a, b: weights of Loc and Class."""
 
     reader: BatchReader | WholeFrameReader
     steps: int
-    learning_rate: float
     a: float = 1.0
     b: float = 1.0
 
@@ -52,10 +51,11 @@ def fine_tune(
     """
     torch.manual_seed(SEED)
     teacher = copy.deepcopy(model).eval().requires_grad_(False)
-    student = copy.deepcopy(teacher).requires_grad_(True)
-    average = copy.deepcopy(teacher)
-    _round_convolutions(student, int8)
-    optimiser = torch.optim.Adam(student.parameters(), lr=course.learning_rate)
+    student = copy.deepcopy(teacher)
+    rounded = _round_convolutions(student, int8)
+    learnt = [change for convolution in rounded for change in convolution.changes]
+    average = [torch.zeros_like(change) for change in learnt]
+    optimiser = torch.optim.Adam(learnt, lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, course.steps)
     for step, batch in enumerate(course.reader.steps(SEED, 0, course.steps, augment=True), start=1):
         with torch.no_grad():
@@ -67,12 +67,15 @@ def fine_tune(
             raise InputError(f"--qat: the loss is not finite at step {step}; export without it")
         optimiser.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(student.parameters(), GRADIENT_NORM)
         optimiser.step()
         schedule.step()
-        _follow(average, student, step)
+        with torch.no_grad():
+            for mean, change in zip(average, learnt, strict=True):
+                mean.lerp_(change, 1 - min(EMA, step / (9 + step)))
         progress(step, course.steps, float(loss.detach()))
-    return average
+    for i, convolution in enumerate(rounded):
+        convolution.apply(*average[2 * i : 2 * i + 2])
+    return student.eval()
 
 
 def _distance(output: Tensor, wanted: Tensor) -> Tensor:
@@ -82,22 +85,43 @@ def _distance(output: Tensor, wanted: Tensor) -> Tensor:
     return (weight * (output - wanted) ** 2).sum() / (weight.sum() * output.shape[1])
 
 
-@torch.no_grad()
-def _follow(average: nn.Module, student: nn.Module, step: int) -> None:
-    decay = min(EMA, step / (9 + step))
-    for mean, value in zip(average.parameters(), student.parameters(), strict=True):
-        mean.lerp_(value, 1 - decay)
+class _Rounded:
+    """A convolution that rounds its weights, and its input by a scale. changes: of weights and bias, as shares of themselves: what folding and equalising
+    leaves are weights of very different size, of which one learning rate would tear up the small ones."""
+
+    def __init__(self, convolution: nn.Conv2d, scale: float) -> None:
+        assert convolution.bias is not None  # of the folded normalisation
+        self._convolution, self._scale = convolution, torch.tensor(scale)
+        self.changes = [torch.zeros_like(p).requires_grad_(True) for p in (convolution.weight, convolution.bias)]
+        convolution.forward = self._forward  # type: ignore[method-assign]
+
+    def _forward(self, x: Tensor) -> Tensor:
+        weight, bias = self._changed(*self.changes)
+        most = weight.detach().abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-12)
+        return self._convolution._conv_forward(_round(x, self._scale), _round(weight, most / LEVELS), bias)
+
+    def _changed(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        assert self._convolution.bias is not None
+        return self._convolution.weight * (1 + weight), self._convolution.bias * (1 + bias)
+
+    def apply(self, weight: Tensor, bias: Tensor) -> None:
+        """Make it a plain convolution again, with these changes."""
+        changed = self._changed(weight, bias)
+        self._convolution.weight.data, self._convolution.bias.data = changed  # type: ignore[union-attr]
+        self._convolution.forward = nn.Conv2d.forward.__get__(self._convolution)  # type: ignore[method-assign]
 
 
-def _round_convolutions(student: fx.GraphModule, int8: Path) -> None:
-    """Make every convolution round its weights, and its input by the scale that it has in the INT8 graph, whose convolutions come in the same order."""
+def _round_convolutions(student: fx.GraphModule, int8: Path) -> list[_Rounded]:
+    """Every convolution, in the order of the graph, which is also that of the INT8 graph that gives the scales."""
     nodes = [node for node in student.graph.nodes if node.op == "call_module"]
     modules = [student.get_submodule(str(node.target)) for node in nodes]
     convolutions = [module for module in modules if isinstance(module, nn.Conv2d)]
+    rounded = []
     for convolution, (shape, scale) in zip(convolutions, _convolutions(int8), strict=True):
         if tuple(convolution.weight.shape) != shape:
             raise ValueError(f"{int8}: {shape} weights where the network has {tuple(convolution.weight.shape)}")
-        convolution.forward = _rounding(convolution, torch.tensor(scale))  # type: ignore[method-assign]
+        rounded.append(_Rounded(convolution, scale))
+    return rounded
 
 
 def _convolutions(int8: Path) -> list[tuple[tuple[int, ...], float]]:
@@ -111,16 +135,6 @@ def _convolutions(int8: Path) -> list[tuple[tuple[int, ...], float]]:
             given, weight = (made_by[name] for name in node.input[:2])
             found.append((tuple(constants[weight.input[0]].shape), float(constants[given.input[1]])))
     return found
-
-
-def _rounding(convolution: nn.Conv2d, scale: Tensor) -> Callable[[Tensor], Tensor]:
-    def forward(x: Tensor) -> Tensor:
-        weight = convolution.weight
-        most = weight.detach().abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-12)
-        steps = _round(x, scale), _round(weight, most / LEVELS)
-        return convolution._conv_forward(*steps, convolution.bias)
-
-    return forward
 
 
 def _round(x: Tensor, step: Tensor) -> Tensor:

@@ -53,7 +53,7 @@ def test_fine_tuned_weights_bear_int8(small_run, small_patches, tmp_path):
         quantise(fp32, out, calibration, "percentile")
 
     quantised(model, int8)
-    quantised(fine_tune(model, int8, Course(reader, 30, 1e-3)), tuned_int8)
+    quantised(fine_tune(model, int8, Course(reader, 30)), tuned_int8)
     counts = check_form(tuned_int8)
     assert counts["Conv"] == counts["quantised Conv"] == 9
     batch = next(reader.steps(5, 0, 1, augment=False))
@@ -75,7 +75,7 @@ def test_another_network_is_refused(small_run, small_bundle, small_patches):
     reader = BatchReader(Patches.open(small_patches), card.input, "train", card.stride, torch.device("cpu"), 16)
     other = fuse(GridDetector("darknet19", card.input.channels, 2 * card.width).eval())
     with pytest.raises(ValueError, match="weights where the network has"):
-        fine_tune(other, small_bundle / "model.int8.onnx", Course(reader, 1, 1e-4))
+        fine_tune(other, small_bundle / "model.int8.onnx", Course(reader, 1))
 
 
 @pytest.mark.parametrize("epochs", [-1.0, 5000.0])
