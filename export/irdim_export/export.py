@@ -2,11 +2,9 @@
 
 import datetime
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import torch
 
 import irdim
 from irdim.bundle import (
@@ -43,13 +41,12 @@ from irdim_export.samples import write_samples
 from irdim_export.settings import AUTO, Trial, quantise_best
 from irdim_export.whole import write_whole
 from irdim_train.batch_norm import whole_inputs
-from irdim_train.batches import BatchReader
 from irdim_train.evaluate import default_split
+from irdim_train.fit import open_reader
 from irdim_train.runs import DESCRIPTION as RUN_DESCRIPTION
 from irdim_train.runs import FitConfig, load_model, read_run
 from irdim_train.staging import staged_folder
 from irdim_train.torch_engine import TorchEngine
-from irdim_train.whole_frames import WholeFrameReader
 
 SIZE = (512, 640)  # (H, W) at which costs are told, the paper's
 WHOLE_FRAMES = 24  # from which calibration tiles are cut
@@ -94,6 +91,8 @@ def export(
         split = options.split or default_split(data)
         if not data.sequences(split):
             raise InputError(f"{data.path}: no sequences in split '{split}' to score on; choose another --score-on")
+        if options.qat and not data.sequences("val"):
+            raise InputError(f"{data.path}: no validation sequences, which --qat is judged on; export without it")
         fp32, int8 = folder / GRAPHS["fp32"], folder / GRAPHS["int8"]
         progress("writing ONNX")
         write_onnx(model, card.input.channels, fp32)
@@ -107,7 +106,12 @@ def export(
         def tune(rounded: Path, path: Path) -> None:
             progress(f"fine-tuning for {options.qat:g} epochs")
             course = _course(FitConfig(**description["config"]), patches, card, options.qat)
-            write_onnx(fine_tune(equalised, rounded, course), card.input.channels, path)
+
+            def told(step: int, total: int) -> None:
+                if step % max(total // 8, 1) == 0:
+                    progress(f"fine-tuning: step {step} of {total}")
+
+            write_onnx(fine_tune(equalised, rounded, course, told), card.input.channels, path)
 
         chosen = {"patches": len(calibration.inputs), "kinds": calibration.kinds, "digest": calibration.digest}
         settings_split = "val" if data.sequences("val") else "train"
@@ -142,15 +146,11 @@ def export(
 
 
 def _course(config: FitConfig, patches: Patches, card: ModelCard, epochs: float) -> Course:
-    """The run's own, gone on with: on the frames that it ended on."""
-    device = torch.device("cpu")
-    reader: BatchReader | WholeFrameReader
-    reader = BatchReader(patches, card.input, "train", card.stride, device, config.batch)
-    steps = max(round(epochs * reader.an_epoch), 1)
-    if config.whole:
-        data, pixels = Path(patches.description["data"]), config.batch * patches.size**2
-        reader = WholeFrameReader(data, card.input, card.stride, device, pixels)
-    return Course(reader, steps, config.a, config.b)
+    """The run's own, gone on with: on what it ended on, whole frames or patches, in another order."""
+    ended = replace(config, whole=1.0 if config.whole else 0.0)
+    reader = open_reader(patches, card.input, ended, card.stride)
+    steps = max(round(epochs * len(patches.rows("train")) / config.batch), 1)
+    return Course(reader, steps, config.seed + 1, config.augment, config.a, config.b)
 
 
 def _check_same_input(patches: Patches, card: ModelCard) -> None:

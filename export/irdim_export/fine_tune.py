@@ -17,24 +17,25 @@ from torch import Tensor, fx, nn
 
 from irdim.errors import InputError
 from irdim.grid import CONFIDENCE
+from irdim_export.output_ranges import ELSEWHERE
 from irdim_train.batches import BatchReader
 from irdim_train.loss import paper_loss
-from irdim_train.whole_frames import WholeFrameReader
+from irdim_train.whole_frames import PatchesThenFrames, WholeFrameReader
 
 LEVELS = 127
 LEARNING_RATE = 5e-3  # of the share by which a weight changes
 LIKE_FP32 = 2.0  # weight of the distance to FP32 in the loss
-ELSEWHERE = 0.002  # as in irdim_export.output_ranges
 EMA = 0.99  # of what is learnt; some hundred steps are made
-SEED = 1  # another order than that of the training
 
 
 @dataclass(frozen=True)
 class Course:
-    """reader: what the training ended on; steps: how many; a, b: weights of Loc and Class."""
+    """reader: what the training ended on; steps: how many; seed: of their order; augment: whether patches are varied; a, b: weights of Loc and Class."""
 
-    reader: BatchReader | WholeFrameReader
+    reader: BatchReader | WholeFrameReader | PatchesThenFrames
     steps: int
+    seed: int = 1
+    augment: bool = True
     a: float = 1.0
     b: float = 1.0
 
@@ -43,13 +44,12 @@ def fine_tune(
     model: fx.GraphModule,
     int8: Path,
     course: Course,
-    progress: Callable[[int, int, float], None] = lambda step, total, loss: None,
+    progress: Callable[[int, int], None] = lambda step, total: None,
 ) -> fx.GraphModule:
     """A copy of the network, plain float32, whose weights lose less when they are rounded.
 
     model: batch normalisation folded in; int8: its INT8 graph, whose scales round. Raises InputError where the loss is not finite.
     """
-    torch.manual_seed(SEED)
     teacher = copy.deepcopy(model).eval().requires_grad_(False)
     student = copy.deepcopy(teacher)
     rounded = _round_convolutions(student, int8)
@@ -57,7 +57,7 @@ def fine_tune(
     average = [torch.zeros_like(change) for change in learnt]
     optimiser = torch.optim.Adam(learnt, lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, course.steps)
-    for step, batch in enumerate(course.reader.steps(SEED, 0, course.steps, augment=True), start=1):
+    for step, batch in enumerate(course.reader.steps(course.seed, 0, course.steps, course.augment), start=1):
         with torch.no_grad():
             wanted = teacher(batch.image)
         output = student(batch.image)
@@ -72,7 +72,7 @@ def fine_tune(
         with torch.no_grad():
             for mean, change in zip(average, learnt, strict=True):
                 mean.lerp_(change, 1 - min(EMA, step / (9 + step)))
-        progress(step, course.steps, float(loss.detach()))
+        progress(step, course.steps)
     for i, convolution in enumerate(rounded):
         convolution.apply(*average[2 * i : 2 * i + 2])
     return student.eval()

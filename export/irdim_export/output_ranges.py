@@ -4,7 +4,6 @@ the balance.
 What rounds a tensor best by its own values may clip what only targets reach: one cell of a thousand holds a target, so its values hardly count there.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,21 +21,20 @@ PASSES = 2
 ELSEWHERE = 0.002  # weight of a cell whose confidence is near 0 or 1; at 0.5 it is a quarter
 
 
-def fit_scales(
-    fp32: Path, int8: Path, inputs: np.ndarray, progress: Callable[[int, int], None] = lambda done, total: None
-) -> tuple[float, float]:
+def fit_scales(fp32: Path, int8: Path, inputs: np.ndarray) -> tuple[float, float]:
     """Vary the scale of each quantised activation of the INT8 graph but the input, one after the other, keep what brings its output nearer to that of
     `fp32`, and write the graph anew.
 
     inputs: (n, C, S, S) float32, calibration patches. Returns the output's error before and after: mean square, of all channels, weighed by p (1 - p) of the
     cell's confidence p.
     """
-    looked = inputs[:: max(len(inputs) // LOOKED_AT, 1)][:LOOKED_AT]
+    looked = inputs[
+        np.linspace(0, len(inputs) - 1, min(len(inputs), LOOKED_AT)).astype(int)
+    ]  # all kinds, which come in order
     trial = _Trial(int8, looked, _outputs(fp32, looked))
-    names = list(trial.scales)
     before = error = trial.error()
-    for turn in range(PASSES):
-        for i, name in enumerate(names, start=1):
+    for _ in range(PASSES):
+        for name in trial.scales:
             for varied in [trial.scales[name] * np.float32(factor) for factor in FACTORS]:
                 kept, trial.scales[name] = trial.scales[name], np.asarray(varied, np.float32)
                 now = trial.error()
@@ -44,7 +42,6 @@ def fit_scales(
                     error = now
                 else:
                     trial.scales[name] = kept
-            progress(turn * len(names) + i, PASSES * len(names))
     trial.write(int8)
     return before, error
 

@@ -93,6 +93,11 @@ def test_values_are_counted_as_numpy_counts_them(library, values, centre, width,
     assert np.array_equal(native_histogram(library, values, float(centre), width, reach), expected)
 
 
+def test_values_that_are_no_number_are_counted_somewhere(library):
+    values = np.array([np.nan, np.inf, -np.inf, 0], np.float32)
+    assert native_histogram(library, values, 0.0, 1.0, 2).sum() == 4
+
+
 def test_a_constant_frame_gives_zeros_to_the_bit(library):
     found = native_input(library, np.full((STACK, 50, 61), 40000, np.uint16), InputSpec("difference+frame"), NO_SHIFT)
     assert not found.any()

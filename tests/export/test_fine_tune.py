@@ -3,18 +3,20 @@
 import itertools
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import numpy_helper
 from torch.fx.experimental.optimization import fuse
 
+from irdim.differencing import INPUT_RANGE
 from irdim.engines import open_engine
 from irdim.patches import Patches
 from irdim_calibration.select import choose_patches
-from irdim_export.fine_tune import Course, _round, fine_tune
+from irdim_export.fine_tune import Course, _convolutions, _round, fine_tune
 from irdim_export.graph import write_onnx
 from irdim_export.quantise import check_form, quantise
 from irdim_train.batches import BatchReader
-from irdim_train.loss import paper_loss
 from irdim_train.model import GridDetector
 from irdim_train.runs import load_model
 
@@ -39,35 +41,46 @@ def hard_to_round(model):
     return folded
 
 
-def test_fine_tuned_weights_bear_int8(small_run, small_patches, tmp_path):
+def test_fine_tuned_weights_bear_int8_better_than_those_that_were_not_rounded_meanwhile(
+    small_run, small_patches, tmp_path, monkeypatch
+):
     torch.set_num_threads(1)
     whole, card = load_model(small_run)
     model = hard_to_round(whole)
     patches = Patches.open(small_patches)
     calibration = choose_patches(patches, card.input, 64)
     reader = BatchReader(patches, card.input, "train", card.stride, torch.device("cpu"), 16)
-    fp32, int8, tuned_int8 = (tmp_path / f"{name}.onnx" for name in ("plain", "int8", "tuned"))
+    images = calibration.inputs[1::2]
 
-    def quantised(network, out):
-        write_onnx(network, card.input.channels, fp32)
-        quantise(fp32, out, calibration, "percentile")
+    def quantised(network, name):
+        write_onnx(network, card.input.channels, tmp_path / f"{name}.onnx")
+        quantise(tmp_path / f"{name}.onnx", tmp_path / f"{name}.int8.onnx", calibration, "percentile")
+        return tmp_path / f"{name}.int8.onnx"
 
-    quantised(model, int8)
-    quantised(fine_tune(model, int8, Course(reader, 30)), tuned_int8)
-    counts = check_form(tuned_int8)
+    def error(int8):
+        wanted, engine = open_engine(tmp_path / "plain.onnx"), open_engine(int8)
+        return float(np.mean([(engine.run(x) - wanted.run(x)) ** 2 for x in images]))
+
+    plain = quantised(model, "plain")
+    course = Course(reader, 30)
+    tuned = quantised(fine_tune(model, plain, course), "tuned")
+    monkeypatch.setattr("irdim_export.fine_tune._round", lambda x, step: x)
+    not_rounded = quantised(fine_tune(model, plain, course), "not-rounded")
+    counts = check_form(tuned)
     assert counts["Conv"] == counts["quantised Conv"] == 9
-    batch = next(reader.steps(5, 0, 1, augment=False))
+    assert error(tuned) < 0.9 * min(error(plain), error(not_rounded))
 
-    def loss(graph):
-        engine = open_engine(graph)
-        output = np.stack([engine.run(image) for image in batch.image.contiguous().numpy()])
-        return float(paper_loss(torch.from_numpy(output), batch.targets).each(1.0, 1.0).mean())
 
-    with torch.no_grad():
-        whole_loss = float(paper_loss(model(batch.image), batch.targets).each(1.0, 1.0).mean())
-    lost = {name: loss(graph) - whole_loss for name, graph in (("plain", int8), ("tuned", tuned_int8))}
-    assert lost["plain"] > 0
-    assert lost["tuned"] < 0.5 * lost["plain"]
+def test_inputs_are_rounded_by_the_graphs_own_scales(small_bundle):
+    int8 = small_bundle / "model.int8.onnx"
+    graph = onnx.load(str(int8)).graph
+    scales = {
+        t.name: float(numpy_helper.to_array(t)) for t in graph.initializer if t.name.endswith("_scale") and not t.dims
+    }
+    found = _convolutions(int8)
+    assert len(found) == 9
+    assert found[0][1] == pytest.approx(INPUT_RANGE / 127)
+    assert {scale for _, scale in found} <= set(scales.values())
 
 
 def test_another_network_is_refused(small_run, small_bundle, small_patches):

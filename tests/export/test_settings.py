@@ -1,5 +1,8 @@
 """All that may happen to a graph between FP32 and INT8, in one export."""
 
+import json
+import shutil
+
 import pytest
 
 from irdim.bundle import Bundle
@@ -13,10 +16,9 @@ def test_fine_tuning_and_sensitive_layers_end_in_the_same_form(small_run, tmp_pa
     monkeypatch.setattr(settings, "WORTH", -1.0)  # whatever INT8 costs, everything is tried
     bundle = export(small_run, tmp_path / "bundle", ExportOptions("mse", 64, whole=True, qat=1))
     chosen = bundle.description["calibration"]
-    f1 = chosen["qat"]["f1"]
-    assert chosen["qat"]["kept"] == (f1["qat"] > f1["int8"])
-    assert chosen["ranges"] == (settings.TUNED_FOR if chosen["qat"]["kept"] else "mse")
-    assert chosen["higher_precision"] == []  # one sequence: nothing is beyond chance
+    assert set(chosen["qat"]["f1"]) == {"fp32", "int8", "qat"}
+    assert (chosen["qat"]["kept"], chosen["ranges"]) == (False, "mse")  # one sequence: nothing is beyond chance
+    assert chosen["higher_precision"] == []
     assert check_form(bundle.graph("int8"))["quantised Conv"] == 9
     listed = {
         "model.onnx",
@@ -35,3 +37,20 @@ def test_ranges_that_were_named_are_taken_and_nothing_else_is_tried(small_run, s
     chosen = bundle.description["calibration"]
     assert (chosen["ranges"], list(chosen["tried"]["f1"])) == ("minmax", ["minmax"])
     assert chosen["digest"] == Bundle.load(small_bundle).description["calibration"]["digest"]
+
+
+@pytest.mark.slow
+def test_a_run_that_ended_on_whole_frames_is_fine_tuned_on_them(small_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(settings, "WORTH", -1.0)
+    monkeypatch.setattr(settings, "_pays", lambda scores, name: name == "qat")
+    shutil.copytree(small_run, tmp_path / "run")
+    description = json.loads((tmp_path / "run/run.json").read_text())
+    description["config"]["whole"] = 0.5
+    (tmp_path / "run/run.json").write_text(json.dumps(description))
+    said = []
+    options = ExportOptions("mse", 64, sensitive=False, qat=1)
+    bundle = export(tmp_path / "run", tmp_path / "bundle", options, progress=said.append)
+    chosen = bundle.description["calibration"]
+    assert (chosen["qat"]["kept"], chosen["ranges"]) == (True, settings.TUNED_FOR)
+    assert any(line.startswith("fine-tuning: step") for line in said)
+    assert not list((tmp_path / "bundle").glob("tuned*"))

@@ -43,11 +43,11 @@ class Camera:
 
     def see(self, stacks: Tensor) -> Tensor:
         """stacks: (N, 4, S, S) float32 counts, which are overwritten."""
-        noise = _noise_strip(stacks.device, _strip_length(math.prod(stacks.shape[2:])))
-        for stack, places, more in zip(stacks, self.at.tolist(), self.more.tolist(), strict=True):
-            for frame, place in zip(stack, places, strict=True):
-                frame += more * noise[place : place + frame.numel()].view(frame.shape)
-        stacks *= torch.from_numpy(self.sign).to(stacks.device)[:, None, None, None]
+        pixels = math.prod(stacks.shape[2:])
+        pieces = _noise_strip(stacks.device, _strip_length(pixels)).unfold(0, pixels, 1)
+        more, sign, at = (torch.from_numpy(a).to(stacks.device) for a in (self.more, self.sign, self.at))
+        stacks += pieces[at].view(stacks.shape) * more[:, None, None, None]
+        stacks *= sign[:, None, None, None]
         return stacks
 
     def noise(self, pixels: int) -> np.ndarray:

@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from irdim.differencing import InputSpec, difference_planes
-from irdim.native.input import native
 from irdim.patches import Patches
-from irdim_train.augmentation import Camera, lay_over, turn_boxes, turn_image
-from irdim_train.inputs import compress, in_sigmas
-from irdim_train.native_patches import native_patches
+from irdim_train.augmentation import Camera, lay_over, turn_boxes
+from irdim_train.inputs import compress
+from irdim_train.patch_images import native_patches, native_step, torch_patches
 from irdim_train.targets import TargetMaps, target_maps
 
 
@@ -78,14 +77,11 @@ class BatchReader:
     def _image(self, rows: np.ndarray, sigma: np.ndarray, camera: Camera | None, turn: int, compressed: bool) -> Tensor:
         """(N, C, S, S) of what the camera sees, turned; in noise sigmas where it is not compressed."""
         stacks, shifts = self.stacks_of(rows), self.patches.table["shift"][rows]
-        library = native() if self.device.type == "cpu" else None
+        library = native_step() if self.device.type == "cpu" else None
         if library is not None:
             return native_patches(library, stacks, self.spec, shifts, sigma, camera, turn, compressed)
-        counts = torch.from_numpy(stacks).to(self.device).float()
-        if camera is not None:
-            counts = camera.see(counts)
-        signal = in_sigmas(counts, self.spec, *(torch.from_numpy(a).to(self.device) for a in (shifts, sigma)))
-        return turn_image(compress(signal) if compressed else signal, turn)
+        on_device = torch.from_numpy(stacks).to(self.device)
+        return torch_patches(on_device, self.spec, shifts, sigma, camera, turn, compressed)
 
     def boxes_of(self, row: int) -> np.ndarray:
         """Rows of BOXES in patch `row`."""

@@ -61,7 +61,7 @@ def fit(
         data.check_splits()
     torch.manual_seed(config.seed)
     state = begin(config, spec, ranks.device)
-    reader = _reader(patches, spec, config, state.model.stride, ranks)
+    reader = open_reader(patches, spec, config, state.model.stride, ranks)
     if (out / CHECKPOINT).is_file():
         resume(state, out / CHECKPOINT)
     elif ranks.first:
@@ -75,9 +75,10 @@ def fit(
     return _finish(state, config, spec, description, out, ranks.device)
 
 
-def _reader(
-    patches: Patches, spec: InputSpec, config: FitConfig, stride: int, ranks: Ranks
+def open_reader(
+    patches: Patches, spec: InputSpec, config: FitConfig, stride: int, ranks: Ranks = ALONE
 ) -> BatchReader | WholeFrameReader | PatchesThenFrames:
+    """What a training reads, by its configuration. Raises InputError where that asks for what is not there."""
     if config.batch % ranks.ranks:
         raise InputError(f"--batch {config.batch}: must be a multiple of the {ranks.ranks} processes")
     if config.whole:

@@ -25,7 +25,7 @@ from irdim.differencing import (
 )
 from irdim.errors import InputError
 from irdim.history import with_full_history
-from irdim.native.input import padded_input
+from irdim.native.input import native, padded_input
 from irdim.patches import BOXES
 from irdim.registration import estimate_shift, texture
 from irdim.sources.stack import map_stack
@@ -49,8 +49,7 @@ class WholeFrameReader:
         self._files: list[Path] = []
         self._frames = lru_cache(MAPPED)(map_stack)
         self._boxes: list[np.ndarray] = []
-        self._found: dict[tuple[int, int], np.ndarray] = {}  # shifts of each frame's stack
-        self._sigmas: dict[tuple[int, int], np.ndarray] = {}
+        self._scales: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}  # shifts and sigmas, found once a frame
         with Dataset.open(data) as dataset:
             for number, sequence in enumerate(dataset.sequences("train")):
                 dataset.frames(sequence)  # is it there, and what was imported?
@@ -110,10 +109,12 @@ class WholeFrameReader:
     def _images(self, moments: list[tuple[int, int]]) -> Tensor:
         """(N, C, H, W), what the network reads, on the device."""
         if self.device.type == "cpu":
+            native()  # compiled before several threads ask for it
 
             def image(moment: tuple[int, int]) -> Tensor:
                 stack = self._stack(moment)
-                return torch.from_numpy(padded_input(stack, self.spec, self._shifts(moment, stack), stride=1))
+                shifts, sigma = self._scale(moment, stack)
+                return torch.from_numpy(padded_input(stack, self.spec, shifts, stride=1, sigma=sigma))
 
             return torch.stack(list(worker_threads(torch.get_num_threads()).map(image, moments)))
         placed = zip(*map(self._placed, moments), strict=True)
@@ -125,24 +126,23 @@ class WholeFrameReader:
         frames = self._frames(self._files[moment[0]])
         return np.stack([frames[moment[1] - k * self.spec.frame_step] for k in range(STACK)])
 
-    def _shifts(self, moment: tuple[int, int], stack: np.ndarray) -> np.ndarray:
-        """(3, 2) of its stack, found once."""
-        if moment not in self._found:
-            self._found[moment] = _shifts(stack) if self.spec.register else NO_SHIFT
-        return self._found[moment]
+    def _scale(self, moment: tuple[int, int], stack: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(3, 2) shifts and (C,) sigmas of its stack, found once."""
+        if moment not in self._scales:
+            shifts = _shifts(stack) if self.spec.register else NO_SHIFT
+            self._scales[moment] = shifts, noise_scale(planes(stack, self.spec, shifts), self.spec)
+        return self._scales[moment]
 
     def _placed(self, moment: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(4, H, W) float32 counts, moved by whole pixels; (3, 2) what is left of the shifts; (C,) sigmas in counts."""
         stack = self._stack(moment)
-        shifts = self._shifts(moment, stack)
-        if moment not in self._sigmas:
-            self._sigmas[moment] = noise_scale(planes(stack, self.spec, shifts), self.spec)
+        shifts, sigma = self._scale(moment, stack)
         newest = stack[0].astype(np.float32)
         moved = [newest] + [
             move_whole(older.astype(np.float32), whole_pixels(dy), whole_pixels(dx), newest)
             for older, (dy, dx) in zip(stack[1:], shifts, strict=True)
         ]
-        return np.stack(moved), shifts - np.rint(shifts), self._sigmas[moment]
+        return np.stack(moved), shifts - np.rint(shifts), sigma
 
 
 class PatchesThenFrames:

@@ -156,7 +156,8 @@ int irdim_histogram(const float *values, int n, float centre, float width, int r
         int some = n - first < 64 ? n - first : 64;
         for (int i = 0; i < some; i++) {
             float bin = rintf((values[first + i] - centre) / width);
-            bin = bin < -reach ? -reach : bin > reach ? reach : bin;
+            bin = bin > -reach ? bin : -reach;  // what is no number goes there too
+            bin = bin < reach ? bin : reach;
             at[i] = (int)bin + reach;
         }
         for (int i = 0; i < some; i++) tables[(size_t)(i % TABLES) * bins + at[i]]++;
@@ -236,8 +237,9 @@ static void turned(const float *plane, int height, int width, int turn, int chan
 // Patches first .. first + count - 1 to the network's input, or to noise sigmas where not compressed. Returns 0, or 1 where there is no memory.
 int irdim_patches(const struct patches *p, int first, int count) {
     size_t pixels = (size_t)p->height * p->width;
-    float *memory = malloc((p->frames + 1) * pixels * sizeof(float)), *plane = memory + p->frames * pixels;
+    float *memory = malloc((p->frames + 1) * pixels * sizeof(float));
     if (!memory) return 1;
+    float *plane = memory + p->frames * pixels;
     int failed = 0;
     for (int i = first; i < first + count && !failed; i++) {
         vary(p, i, memory);

@@ -37,14 +37,16 @@ class Placed(ctypes.Structure):
     )
 
 
-def padded_input(stack: Frames, spec: InputSpec, shifts: np.ndarray, stride: int) -> np.ndarray:
+def padded_input(
+    stack: Frames, spec: InputSpec, shifts: np.ndarray, stride: int, sigma: np.ndarray | None = None
+) -> np.ndarray:
     """The input of a whole frame, (C, H, W) float32 in compressed noise sigmas, padded with zeros at the bottom and right to a multiple of the
-    stride. stack: four frames (H, W), newest first; shifts: (3, 2), see `irdim.differencing.align`."""
+    stride. stack: four frames (H, W), newest first; shifts: (3, 2), see `irdim.differencing.align`; sigma: (C,) counts, estimated where it is None."""
     library = native()
     alike = len({(frame.shape, frame.dtype) for frame in stack}) == 1
     if library is None or not alike or stack[0].dtype not in DTYPES:
-        return pad_to_stride(network_input(stack, spec, shifts), stride)
-    return native_input(library, stack, spec, shifts, stride)
+        return pad_to_stride(network_input(stack, spec, shifts, sigma), stride)
+    return native_input(library, stack, spec, shifts, stride, sigma)
 
 
 @functools.cache
