@@ -69,7 +69,7 @@ def train(out: Path) -> str:
     rows = [rng.choice(reader.rows, BATCH, replace=False) for _ in range(50)]
     stacks = _rate(lambda: reader.stacks_of(np.sort(rows[int(rng.integers(50))])))
     whole = _rate(lambda: reader.read(rows[int(rng.integers(50))], rng))
-    return f"stacks of batches as float32: {stacks:,.0f} stacks/s; network input, augmented, with target maps: {whole:,.0f} stacks/s"
+    return f"stacks of a batch, in the order of the file: {stacks:,.0f} stacks/s; network input, augmented, with target maps: {whole:,.0f} stacks/s"
 
 
 def make_sequence(out: Path, count: int) -> str:

@@ -28,11 +28,10 @@ SCENES: dict[str, tuple[str, ...]] = {
     "16 bits, heavy clouds": ("--snr", "6", "--speed", "1.5", "--bits", "16", "--clouds", "40", "--psf", "airy"),
     "hardly moving": ("--snr", "7", "--speed", "0.1", "--drift", "0.2"),
     "empty": ("--targets", "0", "--clouds", "30", "--edges", "hard", "--knots", "3", "--stripes", "20"),
+    "bright": ("--snr", "15", "--speed", "0.6"),
+    "bright, all turning": ("--snr", "12", "--speed", "0.8", "--layers", "3", "--manoeuvres", "1"),
 }
-WHOLE = (
-    "--whole-frames",
-    0.25,
-)  # half of the steps, as by default, finds no more: it is patches that are varied as cameras vary
+WHOLE = ("--whole-frames", 0.25)  # patches are what is varied as cameras vary, so they have the larger share
 KEPT_SAMPLES = 3
 VALIDATE = 2  # of the sequences of each scene, for the threshold
 
@@ -41,7 +40,7 @@ def make_starter(
     work: Annotated[
         Path | None, typer.Option(help="Folder to work in, which is kept; by default a temporary one.")
     ] = None,
-    sequences: Annotated[int, typer.Option(help="Of each of the eight scenes.")] = 16,
+    sequences: Annotated[int, typer.Option(help="Of each of the ten scenes.")] = 14,
     epochs: Annotated[int, typer.Option(help="Of the training.")] = 12,
 ) -> None:
     """Generate, train, quantise, and put the bundle where the package has it."""
