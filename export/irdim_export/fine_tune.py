@@ -90,7 +90,7 @@ class _Rounded:
     leaves are weights of very different size, of which one learning rate would tear up the small ones."""
 
     def __init__(self, convolution: nn.Conv2d, scale: float) -> None:
-        assert convolution.bias is not None  # of the folded normalisation
+        assert convolution.bias is not None
         self._convolution, self._scale = convolution, torch.tensor(scale)
         self.changes = [torch.zeros_like(p).requires_grad_(True) for p in (convolution.weight, convolution.bias)]
         convolution.forward = self._forward  # type: ignore[method-assign]
@@ -112,29 +112,30 @@ class _Rounded:
 
 
 def _round_convolutions(student: fx.GraphModule, int8: Path) -> list[_Rounded]:
-    """Every convolution, in the order of the graph, which is also that of the INT8 graph that gives the scales."""
-    nodes = [node for node in student.graph.nodes if node.op == "call_module"]
-    modules = [student.get_submodule(str(node.target)) for node in nodes]
-    convolutions = [module for module in modules if isinstance(module, nn.Conv2d)]
+    """Every convolution, with the scale that its input has in the INT8 graph. The two may come in another order there, under other names; what is in both
+    as it was are the biases. Raises ValueError where one is not there."""
+    scales = input_scales(int8)
     rounded = []
-    for convolution, (shape, scale) in zip(convolutions, _convolutions(int8), strict=True):
-        if tuple(convolution.weight.shape) != shape:
-            raise ValueError(f"{int8}: {shape} weights where the network has {tuple(convolution.weight.shape)}")
-        rounded.append(_Rounded(convolution, scale))
+    for name, module in student.named_modules():
+        if isinstance(module, nn.Conv2d):
+            assert module.bias is not None  # of the folded normalisation
+            scale = scales.get(module.bias.detach().numpy().tobytes())
+            if scale is None:
+                raise ValueError(f"{int8}: has no convolution with the bias of {name}")
+            rounded.append(_Rounded(module, scale))
     return rounded
 
 
-def _convolutions(int8: Path) -> list[tuple[tuple[int, ...], float]]:
-    """Shape of the weights and scale of the input of each convolution of a graph in which all are quantised."""
+def input_scales(int8: Path) -> dict[bytes, float]:
+    """The bias of each convolution, as it is in memory, to the scale of its input. All are quantised."""
     graph = onnx.load(str(int8)).graph
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     made_by = {node.output[0]: node for node in graph.node}
-    found = []
-    for node in graph.node:
-        if node.op_type == "Conv":
-            given, weight = (made_by[name] for name in node.input[:2])
-            found.append((tuple(constants[weight.input[0]].shape), float(constants[given.input[1]])))
-    return found
+    return {
+        constants[node.input[2]].tobytes(): float(constants[made_by[node.input[0]].input[1]])
+        for node in graph.node
+        if node.op_type == "Conv"
+    }
 
 
 def _round(x: Tensor, step: Tensor) -> Tensor:

@@ -3,19 +3,18 @@
 import itertools
 
 import numpy as np
-import onnx
 import pytest
 import torch
-from onnx import numpy_helper
 from torch.fx.experimental.optimization import fuse
 
 from irdim.differencing import INPUT_RANGE
 from irdim.engines import open_engine
 from irdim.patches import Patches
 from irdim_calibration.select import choose_patches
-from irdim_export.fine_tune import Course, _convolutions, _round, fine_tune
+from irdim_export.fine_tune import Course, _round, fine_tune, input_scales
 from irdim_export.graph import write_onnx
 from irdim_export.quantise import check_form, quantise
+from irdim_train.backbones import BACKBONES
 from irdim_train.batches import BatchReader
 from irdim_train.model import GridDetector
 from irdim_train.runs import load_model
@@ -71,23 +70,44 @@ def test_fine_tuned_weights_bear_int8_better_than_those_that_were_not_rounded_me
     assert error(tuned) < 0.9 * min(error(plain), error(not_rounded))
 
 
-def test_inputs_are_rounded_by_the_graphs_own_scales(small_bundle):
-    int8 = small_bundle / "model.int8.onnx"
-    graph = onnx.load(str(int8)).graph
-    scales = {
-        t.name: float(numpy_helper.to_array(t)) for t in graph.initializer if t.name.endswith("_scale") and not t.dims
-    }
-    found = _convolutions(int8)
-    assert len(found) == 9
-    assert found[0][1] == pytest.approx(INPUT_RANGE / 127)
-    assert {scale for _, scale in found} <= set(scales.values())
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_every_convolution_is_rounded_by_the_scale_of_its_own_input(backbone, small_run, small_patches, tmp_path):
+    """By minimum and maximum, it is the largest value that the input has over the calibration patches."""
+    _, card = load_model(small_run)
+    torch.manual_seed(0)
+    network = GridDetector(backbone, card.input.channels, 0.25).eval()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.bias, -0.1, 0.1)
+    model = fuse(network)
+    calibration = choose_patches(Patches.open(small_patches), card.input, 64)
+    fp32, int8 = tmp_path / "model.onnx", tmp_path / "model.int8.onnx"
+    write_onnx(model, card.input.channels, fp32)
+    quantise(fp32, int8, calibration, "minmax")
+    scales = input_scales(int8)
+    assert len(scales) == check_form(int8)["Conv"] == sum(isinstance(m, torch.nn.Conv2d) for m in model.modules())
+    inputs = {}
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_pre_hook(
+                lambda m, given, name=name: inputs.update({name: float(given[0].abs().max())})
+            )
+    with torch.no_grad():
+        for image in calibration.inputs:
+            seen = dict(inputs)
+            model(torch.from_numpy(image[None]))
+            inputs = {name: max(most, seen.get(name, 0.0)) for name, most in inputs.items()}
+    first, *others = [(n, m) for n, m in model.named_modules() if isinstance(m, torch.nn.Conv2d)]
+    assert scales[first[1].bias.detach().numpy().tobytes()] == pytest.approx(INPUT_RANGE / 127)
+    for name, module in (pair for pair in others if inputs[pair[0]] > 0):
+        assert scales[module.bias.detach().numpy().tobytes()] == pytest.approx(inputs[name] / 127.5, rel=0.01), name
 
 
 def test_another_network_is_refused(small_run, small_bundle, small_patches):
     _, card = load_model(small_run)
     reader = BatchReader(Patches.open(small_patches), card.input, "train", card.stride, torch.device("cpu"), 16)
     other = fuse(GridDetector("darknet19", card.input.channels, 2 * card.width).eval())
-    with pytest.raises(ValueError, match="weights where the network has"):
+    with pytest.raises(ValueError, match="has no convolution with the bias of"):
         fine_tune(other, small_bundle / "model.int8.onnx", Course(reader, 1))
 
 
