@@ -51,17 +51,12 @@ def write_parity_report(
         Section("Layers", [], [Table(["convolution", "weight", "precision", "multiply-adds"], costs)]),
     ]
     if tried := calibration.get("tried"):
-        rows = [
-            ["FP32", tried["fp32"], "", ""],
-            *([m, f1, tried["changed"][m], tried["risk"][m]] for m, f1 in tried["f1"].items()),
-        ]
+        rows = [["FP32", tried["fp32"], ""], *([m, f1, tried["changed"][m]] for m, f1 in tried["f1"].items())]
         words = [
-            f"On {tried['frames']} {tried['split']} frames of {tried['sequences']} sequence(s) at the report threshold; the way of the lowest risk "
-            "was taken: the F1 that is lost, and a standard deviation of what chance makes of the changed detections."
+            f"On {tried['frames']} {tried['split']} frames of {tried['sequences']} sequence(s) at the report threshold; the way that changes the fewest "
+            "detections was taken."
         ]
-        sections.insert(
-            1, Section("Ways to read the ranges", words, [Table(["ranges", "F1", "changed", "risk"], rows)])
-        )
+        sections.insert(1, Section("Ways to read the ranges", words, [Table(["ranges", "F1", "changed"], rows)]))
     if found := calibration.get("qat"):
         scores_then = ", ".join(f"{name}: {f1:.4f}" for name, f1 in found["f1"].items())
         kept = "the fine-tuned weights were kept" if found["kept"] else "the fine-tuned weights were not kept"

@@ -1,6 +1,5 @@
 """The settings of an INT8 graph, chosen on validation frames: how ranges are read, and which layers stay in FP32."""
 
-import math
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any
 from irdim.bundle import GRAPHS, ModelCard
 from irdim.dataset import Dataset
 from irdim.engines import open_engine
-from irdim.metrics import Score
+from irdim.metrics import Score, paired_difference
 from irdim_calibration.select import CalibrationSet
 from irdim_export.cpu import open_rewritten
 from irdim_export.parity import score_side_by_side
@@ -52,102 +51,89 @@ def quantise_best(
 ) -> dict[str, Any]:
     """Write the INT8 graph beside the FP32 one. Returns the choice and the scores it rests on, for bundle.json.
 
-    ranges: a method, or 'auto': the one that risks the least, see `_Tried`. Where INT8 then costs more than WORTH: fine_tuned(int8, out) writes an FP32
-    graph with weights that bear INT8, and with sensitive, layers are looked for that are better left in FP32; either is kept where it risks less.
+    ranges: a method, or 'auto': the one that changes the fewest detections. (F1 on so many frames moves by half a point by chance, as borderline
+    detections go to and fro; how many do says more of what was lost.) Where INT8 then costs more than WORTH: fine_tuned(int8, out) writes an FP32 graph with
+    weights that bear INT8, and with sensitive, layers are looked for that are better left in FP32.
     """
     methods = tuple(METHODS) if ranges == AUTO else (ranges,)
     graphs = {method: trial.folder / f"{method}.onnx" for method in methods}
     for method, graph in graphs.items():
         trial.progress(f"calibrating on {len(trial.calibration.inputs)} patches, {method} ranges")
         quantise(trial.source, graph, trial.calibration, method)
-    tried = _compare(trial, graphs)
-    best = min(methods, key=tried.risk)
-    chosen: dict[str, Any] = {"ranges": best, "tried": tried.to_json()}
+    f1, tried, _ = _compare(trial, graphs)
+    whole = f1.pop(FP32)
+    best = min(methods, key=lambda method: tried["changed"][method])
+    chosen: dict[str, Any] = {"ranges": best, "tried": {**tried, FP32: whole, "f1": f1}}
     shutil.move(graphs.pop(best), trial.int8)
     for graph in graphs.values():
         graph.unlink()
-    source, loss = trial.source, tried.loss(best)
-    if fine_tuned is not None and loss > WORTH:
-        source, again = _fine_tune(trial, fine_tuned)
-        chosen["qat"] = {**again.to_json(), "kept": source != trial.source}
-        if source != trial.source:
-            chosen["ranges"], loss = TUNED_FOR, again.loss("qat")
-    if sensitive and loss > WORTH:
+    source, now = trial.source, f1[best]
+    if fine_tuned is not None and whole - now > WORTH:
+        source, chosen["qat"] = _fine_tune(trial, fine_tuned)
+        if chosen["qat"]["kept"]:
+            chosen["ranges"], now = TUNED_FOR, chosen["qat"]["f1"]["qat"]
+    if sensitive and whole - now > WORTH:
         chosen |= _leave_sensitive(trial, source)
     if source != trial.source:
         source.unlink()
     return chosen
 
 
-def _fine_tune(trial: Trial, fine_tuned: Callable[[Path, Path], None]) -> tuple[Path, "_Tried"]:
-    """Keep it where it risks less. Returns the FP32 graph that INT8 now stands for, and what was found."""
+def _fine_tune(trial: Trial, fine_tuned: Callable[[Path, Path], None]) -> tuple[Path, dict[str, Any]]:
+    """Keep it where F1 gains by it beyond chance: that its detections change says nothing, since it has learnt on. Returns the FP32 graph that INT8 now
+    stands for, and what was found."""
     source, tuned = trial.folder / "tuned.onnx", trial.folder / "tuned.int8.onnx"
     fine_tuned(trial.int8, source)
     quantise(source, tuned, trial.calibration, TUNED_FOR)
-    tried = _compare(trial, {"int8": trial.int8, "qat": tuned})
-    if tried.risk("qat") < tried.risk("int8"):
+    f1, tried, per_sequence = _compare(trial, {"int8": trial.int8, "qat": tuned})
+    kept = _pays(per_sequence, "qat")
+    if kept:
         shutil.move(tuned, trial.int8)
-        return source, tried
-    source.unlink()
-    tuned.unlink()
-    return trial.source, tried
+    else:
+        source.unlink()
+        tuned.unlink()
+    return source if kept else trial.source, {**tried, "f1": f1, "kept": kept}
 
 
 def _leave_sensitive(trial: Trial, source: Path) -> dict[str, Any]:
-    """Try the graph with its most sensitive layers as they are in `source`, FP32, and keep that where it lowers the risk by WORTH."""
+    """Try the graph with its most sensitive layers as they are in `source`, FP32, and keep that where it pays beyond chance."""
     trial.progress("looking for sensitive layers")
     ranked = most_sensitive(source, trial.int8, trial.calibration.inputs)
     graphs = {str(count): trial.folder / f"left-{count}.onnx" for count in LEFT}
     for count in LEFT:
         leave_in_fp32(source, trial.int8, graphs[str(count)], [name for name, _ in ranked[:count]])
-    tried = _compare(trial, {"int8": trial.int8, **graphs})
-    best = next((count for count in LEFT if tried.risk("int8") - tried.risk(str(count)) >= WORTH), 0)
+    f1, tried, per_sequence = _compare(trial, {"int8": trial.int8, **graphs})
+    best = next((count for count in LEFT if _pays(per_sequence, str(count))), 0)
     if best:
         shutil.move(graphs.pop(str(best)), trial.int8)
     for graph in graphs.values():
         graph.unlink()
     decibels = {name: round(gain, 2) for name, gain in ranked[: max(LEFT)]}
     left = [name for name, _ in ranked[:best]]
-    return {"higher_precision": left, "sensitive": {**tried.to_json(), "decibels": decibels}}
+    return {"higher_precision": left, "sensitive": {**tried, "decibels": decibels, "f1": f1}}
 
 
-@dataclass(frozen=True)
-class _Tried:
-    """Graphs on the same frames at the report threshold. scores: of FP32 and each graph; changed: how many of the detections that FP32 or a graph reports
-    only one of them does."""
-
-    split: str
-    sequences: int
-    scores: dict[str, Score]
-    changed: dict[str, int]
-
-    def loss(self, name: str) -> float:
-        """F1 of FP32 less that of a graph."""
-        return self.scores[FP32].f1 - self.scores[name].f1
-
-    def risk(self, name: str) -> float:
-        """The loss and one standard deviation of what chance makes of it: with R reports and T targets F1 is 2 TP / (R + T), so each detection that went or
-        came moves it by about 1 / (R + T), one way or the other. F1 alone moves by half a point by chance on so few frames; changes alone do not tell
-        those that were for the worse."""
-        fp32 = self.scores[FP32]
-        reports = fp32.true_positives + fp32.false_positives
-        return self.loss(name) + math.sqrt(self.changed[name]) / max(reports + fp32.targets, 1)
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "split": self.split,
-            "frames": self.scores[FP32].frames,
-            "sequences": self.sequences,
-            "changed": self.changed,
-            FP32: round(self.scores[FP32].f1, 6),
-            "f1": {name: round(self.scores[name].f1, 6) for name in self.changed},
-            "risk": {name: round(self.risk(name), 6) for name in self.changed},
-        }
+def _pays(per_sequence: dict[str, dict[str, Score]], name: str) -> bool:
+    """Whether a graph is better than the INT8 one by WORTH, and beyond chance."""
+    gain = paired_difference(per_sequence["int8"], per_sequence[name])
+    return gain.f1 >= WORTH and gain.clear
 
 
-def _compare(trial: Trial, graphs: dict[str, Path]) -> _Tried:
+def _compare(
+    trial: Trial, graphs: dict[str, Path]
+) -> tuple[dict[str, float], dict[str, Any], dict[str, dict[str, Score]]]:
+    """F1 of FP32 and each graph at the report threshold; on which frames, and how many of the detections that either reports each has changed; and each
+    graph's score of each sequence."""
     trial.progress(f"comparing {', '.join(graphs)} on at most {MOST_FRAMES} {trial.split} frames")
     engines = {FP32: open_engine(trial.fp32), **{name: open_rewritten(graph) for name, graph in graphs.items()}}
     found = score_side_by_side(trial.card, engines, trial.data, trial.split, most_frames=MOST_FRAMES)
-    scores = {name: metric.at(trial.card.thresholds.report) for name, metric in found.metrics.items()}
-    return _Tried(trial.split, len(found.sequences), scores, found.changed_by)
+    threshold = trial.card.thresholds.report
+    scores = {name: metric.at(threshold) for name, metric in found.metrics.items()}
+    tried = {
+        "split": trial.split,
+        "frames": scores[FP32].frames,
+        "sequences": len(found.sequences),
+        "changed": found.changed_by,
+    }
+    per_sequence = {name: {s: m[name].at(threshold) for s, m in found.sequences.items()} for name in graphs}
+    return {name: round(score.f1, 6) for name, score in scores.items()}, tried, per_sequence

@@ -6,7 +6,6 @@ import shutil
 import pytest
 
 from irdim.bundle import Bundle
-from irdim.metrics import Score
 from irdim_export import settings
 from irdim_export.export import ExportOptions, export
 from irdim_export.quantise import check_form
@@ -17,11 +16,10 @@ def test_fine_tuning_and_sensitive_layers_end_in_the_same_form(small_run, tmp_pa
     monkeypatch.setattr(settings, "WORTH", -1.0)  # whatever INT8 costs, everything is tried
     bundle = export(small_run, tmp_path / "bundle", ExportOptions("mse", 64, whole=True, qat=1))
     chosen = bundle.description["calibration"]
-    risk = chosen["qat"]["risk"]
-    assert chosen["qat"]["kept"] == (risk["qat"] < risk["int8"])
-    assert chosen["ranges"] == (settings.TUNED_FOR if chosen["qat"]["kept"] else "mse")
-    assert set(chosen["higher_precision"]) <= set(chosen["sensitive"]["decibels"])
-    assert check_form(bundle.graph("int8"))["quantised Conv"] == 9 - len(chosen["higher_precision"])
+    assert set(chosen["qat"]["f1"]) == {"fp32", "int8", "qat"}
+    assert (chosen["qat"]["kept"], chosen["ranges"]) == (False, "mse")  # one sequence: nothing is beyond chance
+    assert chosen["higher_precision"] == []
+    assert check_form(bundle.graph("int8"))["quantised Conv"] == 9
     listed = {
         "model.onnx",
         "model.int8.onnx",
@@ -44,7 +42,7 @@ def test_ranges_that_were_named_are_taken_and_nothing_else_is_tried(small_run, s
 @pytest.mark.slow
 def test_a_run_that_ended_on_whole_frames_is_fine_tuned_on_them(small_run, tmp_path, monkeypatch):
     monkeypatch.setattr(settings, "WORTH", -1.0)
-    monkeypatch.setattr(settings._Tried, "risk", lambda tried, name: 0.0 if name == "qat" else 1.0)
+    monkeypatch.setattr(settings, "_pays", lambda scores, name: name == "qat")
     shutil.copytree(small_run, tmp_path / "run")
     description = json.loads((tmp_path / "run/run.json").read_text())
     description["config"]["whole"] = 0.5
@@ -56,15 +54,3 @@ def test_a_run_that_ended_on_whole_frames_is_fine_tuned_on_them(small_run, tmp_p
     assert (chosen["qat"]["kept"], chosen["ranges"]) == (True, settings.TUNED_FOR)
     assert any(line.startswith("fine-tuning: step") for line in said)
     assert not list((tmp_path / "bundle").glob("tuned*"))
-
-
-def test_what_loses_least_is_risked_and_of_equals_what_changes_least():
-    def score(hits, false):
-        return Score("centre-3px", 0.5, hits, false, on_interference=0, targets=1000, frames=1, pixels=1)
-
-    whole, same, worse = score(600, 200), score(598, 201), score(590, 205)
-    scores = {"fp32": whole, "a": same, "b": same, "c": worse}
-    tried = settings._Tried("val", 3, scores, {"a": 30, "b": 50, "c": 20})
-    assert min("abc", key=tried.risk) == "a"
-    assert tried.risk("b") < tried.risk("c")
-    assert tried.loss("c") == pytest.approx(whole.f1 - worse.f1)
