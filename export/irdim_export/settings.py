@@ -80,13 +80,13 @@ def quantise_best(
 
 
 def _fine_tune(trial: Trial, fine_tuned: Callable[[Path, Path], None]) -> tuple[Path, dict[str, Any]]:
-    """Keep it where F1 gains by it beyond chance: that its detections change says nothing, since it has learnt on. Returns the FP32 graph that INT8 now
+    """Keep it where F1 gains WORTH by it: that its detections change says nothing, since it has learnt on. Returns the FP32 graph that INT8 now
     stands for, and what was found."""
     source, tuned = trial.folder / "tuned.onnx", trial.folder / "tuned.int8.onnx"
     fine_tuned(trial.int8, source)
     quantise(source, tuned, trial.calibration, TUNED_FOR)
-    f1, tried, per_sequence = _compare(trial, {"int8": trial.int8, "qat": tuned})
-    kept = _pays(per_sequence, "qat")
+    f1, tried, _ = _compare(trial, {"int8": trial.int8, "qat": tuned})
+    kept = f1["qat"] - f1["int8"] >= WORTH
     if kept:
         shutil.move(tuned, trial.int8)
     else:
@@ -103,7 +103,8 @@ def _leave_sensitive(trial: Trial, source: Path) -> dict[str, Any]:
     for count in LEFT:
         leave_in_fp32(source, trial.int8, graphs[str(count)], [name for name, _ in ranked[:count]])
     f1, tried, per_sequence = _compare(trial, {"int8": trial.int8, **graphs})
-    best = next((count for count in LEFT if _pays(per_sequence, str(count))), 0)
+    gains = {count: paired_difference(per_sequence["int8"], per_sequence[str(count)]) for count in LEFT}
+    best = next((count for count in LEFT if gains[count].f1 >= WORTH and gains[count].clear), 0)
     if best:
         shutil.move(graphs.pop(str(best)), trial.int8)
     for graph in graphs.values():
@@ -111,12 +112,6 @@ def _leave_sensitive(trial: Trial, source: Path) -> dict[str, Any]:
     decibels = {name: round(gain, 2) for name, gain in ranked[: max(LEFT)]}
     left = [name for name, _ in ranked[:best]]
     return {"higher_precision": left, "sensitive": {**tried, "decibels": decibels, "f1": f1}}
-
-
-def _pays(per_sequence: dict[str, dict[str, Score]], name: str) -> bool:
-    """Whether a graph is better than the INT8 one by WORTH, and beyond chance."""
-    gain = paired_difference(per_sequence["int8"], per_sequence[name])
-    return gain.f1 >= WORTH and gain.clear
 
 
 def _compare(
