@@ -72,6 +72,10 @@ def quantise_best(
         source, chosen["qat"] = _fine_tune(trial, fine_tuned)
         if chosen["qat"]["kept"]:
             chosen["ranges"], now = TUNED_FOR, chosen["qat"]["f1"]["qat"]
+    elif fine_tuned is not None:
+        trial.progress(
+            f"no fine-tuning: INT8 costs {100 * (whole - now):.2f} points of F1 on these frames, not more than {100 * WORTH:g}"
+        )
     if sensitive and whole - now > WORTH:
         chosen |= _leave_sensitive(trial, source)
     if source != trial.source:

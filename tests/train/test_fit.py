@@ -164,8 +164,9 @@ def test_width_one_is_darknet_19_up_to_stride_8():
     assert [c.out_channels for c in convolutions] == [32, 64, 128, 64, 128, 256, 128, 256]
 
 
-def test_ctrl_c_keeps_a_checkpoint_that_goes_on(small_patches, tmp_path):
-    """The real command, a real SIGINT, a whole checkpoint; then --resume goes on after it."""
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_keeps_a_checkpoint_that_goes_on(small_patches, tmp_path, stop):
+    """The real command, a real signal, a whole checkpoint; meanwhile nobody else may train there; then --resume goes on after it."""
     from pathlib import Path
 
     command = [
@@ -178,8 +179,11 @@ def test_ctrl_c_keeps_a_checkpoint_that_goes_on(small_patches, tmp_path):
     command += ["--width", "0.125", "--batch", "16", "--epochs", "200"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     for line in process.stderr:
-        if "step" in line:
-            process.send_signal(signal.SIGINT)
+        if "fit: step" in line:
+            second = subprocess.run(command, capture_output=True, text=True)
+            assert (second.returncode, second.stderr.count("\n")) == (2, 1)
+            assert "another irdim-train fit writes here" in second.stderr
+            process.send_signal(stop)
             break
     rest = process.stderr.read()
     assert process.wait() == 130
@@ -188,7 +192,7 @@ def test_ctrl_c_keeps_a_checkpoint_that_goes_on(small_patches, tmp_path):
     assert 0 < saved["step"] < saved["total"]
     again = [command[0], "fit", "--resume", str(tmp_path / "run")]
     process = subprocess.Popen(again, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    first = next(line for line in process.stderr if "step" in line)
+    first = next(line for line in process.stderr if "fit: step" in line)
     process.kill()
     process.wait()
     assert int(first.split()[2]) > saved["step"]

@@ -313,6 +313,8 @@ def test_an_interrupted_import_gives_the_same_splits_when_it_goes_on(names: set[
     part = data.draw(st.sets(st.sampled_from(sorted(names))))
     assert split_by_hash(sorted(names), {name: whole[name] for name in part}) == whole
     assert ({"train", "val"} if len(names) > 1 else {"train"}) <= set(whole.values())
+    if len(names) >= 10:
+        assert min(list(whole.values()).count(split) for split in ("train", "val", "test")) >= 2
 
 
 def test_many_groups_are_split_about_80_10_10() -> None:

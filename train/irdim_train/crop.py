@@ -123,9 +123,14 @@ def _why_nothing(data: Dataset, sequences: ListOf[Sequence], spec: InputSpec) ->
     return f"{data.path}: no labelled frame has {spec.history} frames of history; label later frames, or choose a smaller --frame-step"
 
 
-def _check_options(size: int, mix: Mix) -> None:
+def check_size(size: int) -> None:
+    """Raises InputError for a patch size that the grid does not divide."""
     if size < 16 or size % STRIDE:
         raise InputError(f"patch size {size}: must be a multiple of {STRIDE} (the grid's stride), 16 or more")
+
+
+def _check_options(size: int, mix: Mix) -> None:
+    check_size(size)
     if not 0 <= mix.background <= MOST_BACKGROUND:  # NaN is refused too
         raise InputError(f"--background {mix.background:g}: must be 0 to {MOST_BACKGROUND:g} patches per target patch")
     if not 0 <= mix.hard <= 1:

@@ -81,13 +81,15 @@ def evaluate(
         )
     result = Evaluation(CentreDistance(radius))
     for found in _detect_all(card, engine, data, sequences, ranks, progress):
+        result.warming += found.warming
+        if not found.frames.size:  # says nothing, and must not count as one that does
+            continue
         own = CentreDistance(radius)
         _score(found, data, own)
         name = found.sequence.name
         result.per_sequence[name], result.found[name] = own, found
-        result.warming += found.warming
         result.metric.extend(own)
-    if not any(found.frames.size for found in result.found.values()):
+    if not result.found:
         raise InputError(
             f"{data.path}: no frame in split '{split}' has {card.input.history} frames of history; nothing to score"
         )

@@ -1,7 +1,10 @@
 """Train a network on patches: steps in a seeded order, checkpoints that resume exactly, thresholds chosen on whole validation frames."""
 
+import contextlib
+import fcntl
+import os
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,17 +65,22 @@ def fit(
     torch.manual_seed(config.seed)
     state = begin(config, spec, ranks.device)
     reader = open_reader(patches, spec, config, state.model.stride, ranks)
-    if (out / CHECKPOINT).is_file():
-        resume(state, out / CHECKPOINT)
-    elif ranks.first:
-        write_json(out / DESCRIPTION, description)
-    if state.total and state.step >= state.total:
-        stage(f"{out} has all its {state.total} steps; only its statistics and threshold are found again")
-    train(state, reader, config, out, ranks, progress)
-    if not ranks.first:
-        return description
-    stage("batch-norm statistics from whole frames, then the threshold on the validation frames")
-    return _finish(state, config, spec, description, out, ranks.device)
+    with _only_fit(out) if ranks.first else contextlib.nullcontext():
+        if (out / CHECKPOINT).is_file():
+            resume(state, out / CHECKPOINT)
+        elif ranks.first:
+            write_json(out / DESCRIPTION, description)
+        if state.total and state.step >= state.total:
+            stage(f"{out} has all its {state.total} steps; only its statistics and threshold are found again")
+        elif isinstance(reader, PatchesThenFrames):
+            stage(
+                f"the last {100 * config.whole:.0f} % of the steps read whole frames, from where on the loss is another sum"
+            )
+        train(state, reader, config, out, ranks, progress)
+        if not ranks.first:
+            return description
+        stage("batch-norm statistics from whole frames, then the threshold on the validation frames")
+        return _finish(state, config, spec, description, out, ranks.device)
 
 
 def open_reader(
@@ -92,6 +100,20 @@ def open_reader(
             f"{patches.path}: {len(reader.rows)} training patches are fewer than a batch of {config.batch}; crop more or lower --batch"
         )
     return PatchesThenFrames(reader, frames, config.whole) if config.whole else reader
+
+
+@contextlib.contextmanager
+def _only_fit(out: Path) -> Iterator[None]:
+    """Hold a run's folder for this process. Raises InputError where another one trains there."""
+    out.mkdir(parents=True, exist_ok=True)
+    folder = os.open(out, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise InputError(f"{out}: another irdim-train fit writes here; wait for it, or choose another --out") from None
+    finally:
+        os.close(folder)
 
 
 def _check_resumes(out: Path, description: dict[str, Any]) -> None:

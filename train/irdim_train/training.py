@@ -37,7 +37,8 @@ from irdim_train.whole_frames import PatchesThenFrames, WholeFrameReader
 
 WARM_UP = 0.05  # share of the steps over which the learning rate rises
 TIMED = 12  # steps that are timed to count out a budget in minutes
-CHECKPOINT_SECONDS = 60.0
+CHECKPOINT_SECONDS, FIRST_CHECKPOINT = 60.0, 10.0
+STOPS = (signal.SIGINT, signal.SIGTERM)
 GRADIENT_NORM = 10.0
 
 
@@ -124,15 +125,15 @@ def train(
 ) -> None:
     """All steps that are left, with a checkpoint every minute and at the end. A budget in minutes becomes a number of steps after the first few.
 
-    Ctrl-C saves a checkpoint and raises KeyboardInterrupt; InputError as of `train_step`.
+    Ctrl-C and SIGTERM save a checkpoint and raise KeyboardInterrupt; InputError as of `train_step`.
     """
     each = reader.an_epoch
     total = state.total or (max(round(config.epochs * each), 1) if config.minutes is None else 0)
-    begun, saved = time.monotonic() - state.seconds, time.monotonic()
+    begun, saved = time.monotonic() - state.seconds, time.monotonic() - max(CHECKPOINT_SECONDS - FIRST_CHECKPOINT, 0.0)
     state.model.train()
     if config.freeze_norm:
         freeze_norm(state.model)
-    with _ctrl_c_after_the_step() as asked_to_stop:
+    with _stop_after_the_step() as asked_to_stop:
         while not total or state.step < total:
             for batch in reader.steps(config.seed, state.step, total or TIMED, config.augment, ranks.share):
                 rate = config.learning_rate * _rate(state.step, total or 20 * TIMED)
@@ -233,23 +234,28 @@ def freeze_norm(model: nn.Module) -> None:
 
 
 @contextlib.contextmanager
-def _ctrl_c_after_the_step() -> Iterator[Callable[[], bool]]:
-    """Lets a step end before Ctrl-C stops the training, so that the checkpoint is a whole one; a second Ctrl-C stops at once."""
+def _stop_after_the_step() -> Iterator[Callable[[], bool]]:
+    """Lets a step end before Ctrl-C or SIGTERM stops the training, so that the checkpoint is a whole one; a second one stops at once."""
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield asked.is_set
         return
-    before = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in STOPS}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     def remember(number: int, frame: Any) -> None:
         asked.set()
-        signal.signal(signal.SIGINT, before)
+        restore()
 
-    signal.signal(signal.SIGINT, remember)
+    for number in STOPS:
+        signal.signal(number, remember)
     try:
         yield asked.is_set
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()
 
 
 def _rate(step: int, total: int) -> float:

@@ -42,7 +42,7 @@ def command(
     ] = WHOLE_FRAMES,
     freeze_norm: Annotated[bool, typer.Option(help="Keep the batch-norm statistics that --from brings.")] = False,
     backbone: Annotated[
-        str, typer.Option(help="darknet19, resnet18, googlenet, squeezenet, mobilenet efficientnet or nano.")
+        str, typer.Option(help="darknet19, resnet18, googlenet, squeezenet, mobilenet, efficientnet or nano.")
     ] = "darknet19",
     preset: Annotated[
         str | None,
@@ -169,9 +169,10 @@ def command(
             print(f"fit: step {step} of {total}, loss {followed['loss']:.3f}", file=sys.stderr, flush=True)
 
     def tell(text: str) -> None:
-        bar.update(task, description="choose threshold")
         if bar.disable:
             print(f"fit: {text}", file=sys.stderr, flush=True)
+        else:
+            bar.console.print(f"fit: {text}")
 
     try:
         with join_ranks(choose_device(device)) as ranks:

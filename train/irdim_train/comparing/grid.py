@@ -9,6 +9,7 @@ from irdim.dataset import Dataset
 from irdim.errors import InputError
 from irdim_train.backbones import build_backbone
 from irdim_train.comparing.cells import Budget, Cell, run_cell
+from irdim_train.crop import check_size
 
 
 def make_grid(
@@ -31,6 +32,8 @@ def make_grid(
         build_backbone(backbone, 1, width)
     for kind, step in itertools.product(inputs, frame_steps):
         InputSpec(kind, step)
+    for size in sizes:
+        check_size(size)
     if len({Path(d).name for d in data}) < len(data):
         raise InputError("two data sets of the same folder name; results are kept under it, so rename one")
     for path in data:

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from irdim.errors import InputError
 
 _TRAIN, _VAL = 0.8, 0.9  # upper bounds of the hash
+ENOUGH, LEAST = 10, 2  # of so many groups, so many are at least val, and test
 
 
 def group_of(name: str, pattern: str | None) -> str:
@@ -23,15 +24,22 @@ def group_of(name: str, pattern: str | None) -> str:
 def split_by_hash(groups: Iterable[str], there: Mapping[str, str]) -> dict[str, str]:
     """Split of each group: where it is already (`there`), else by the hash of its name, about 80 % train, 10 % val, 10 % test.
 
-    At least one is train and, of two or more, one val: the lowest and the highest hash stand in. The same groups
-    always get the same splits, also when some of them are there already from an import that was interrupted.
+    At least one is train and, of two or more, one val: the lowest and the highest hash stand in. Of ENOUGH or more, LEAST are val and as many test, since
+    one scene says little of others: the highest hashes of train. The same groups always get the same splits, also when some of them are there already from
+    an import that was interrupted.
     """
     splits = {group: there.get(group) or _by_hash(group) for group in groups}
     free = sorted((group for group in splits if group not in there), key=_hash)
     present = {**there, **splits}
     if free and "train" not in present.values():
         splits[free[0]] = present[free[0]] = "train"
-    if free and "val" not in present.values() and (present[free[-1]] != "train" or _trains(present) > 1):
+    if len(present) >= ENOUGH:
+        for split in ("val", "test"):
+            lacking = LEAST - list({**there, **splits}.values()).count(split)
+            trains = [group for group in free if splits[group] == "train"]
+            for group in trains[max(len(trains) - max(lacking, 0), 0) :]:
+                splits[group] = split
+    elif free and "val" not in present.values() and (present[free[-1]] != "train" or _trains(present) > 1):
         splits[free[-1]] = "val"
     return splits
 
