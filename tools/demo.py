@@ -20,6 +20,7 @@ from irdim.dataset import Dataset
 from irdim.errors import InputError
 
 DEMO = Path(__file__).resolve().parents[1] / "demo"
+BEFORE = DEMO.with_name("demo-before")
 BIN = Path(sys.executable).parent
 GENERATED = ("--frames", 48, "--size", "160x128", "--snr", 6, "--speed", 1, "--polarity", "hot")
 console = Console(highlight=False, soft_wrap=True)
@@ -71,10 +72,12 @@ def demo(
     """Turn the whole loop once, from sequences to the next questions for a reviewer."""
     if source is not None and not source.exists():
         raise InputError(f"{source}: there is no such file or folder; give SOURCE=path of your recordings")
-    if source is not None and source.resolve().is_relative_to(DEMO):
-        raise InputError(f"{source}: lies in the demo's own folder, which every run empties; copy it elsewhere")
-    if DEMO.exists():
-        shutil.rmtree(DEMO)
+    if source is not None and any(source.resolve().is_relative_to(folder) for folder in (DEMO, BEFORE)):
+        raise InputError(f"{source}: lies in the demo's own folder, which every run begins anew; copy it elsewhere")
+    if DEMO.exists():  # may hold what somebody has decided in review
+        shutil.rmtree(BEFORE, ignore_errors=True)
+        DEMO.rename(BEFORE)
+        console.print(f"the demo of before: {BEFORE}")
     DEMO.mkdir()
     loop = Loop()
     recordings = source or _generate(loop)

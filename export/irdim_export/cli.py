@@ -116,6 +116,8 @@ def export(
         console.print(
             "INT8 is slower than FP32 on this machine's CPU: there, set precision = \"fp32\" in the edge's configuration"
         )
+    if not score["f1"]:
+        console.print("it finds nothing: the run has learnt nothing yet; train longer before it goes anywhere")
     if built:
         console.print(f"{built.path}: {built.engine.name}; agrees with ONNX Runtime: {built.agreement}")
     console.print(f"what changed, in pictures: {out / 'parity.html'}")

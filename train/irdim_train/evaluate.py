@@ -82,10 +82,10 @@ def evaluate(
     result = Evaluation(CentreDistance(radius))
     for found in _detect_all(card, engine, data, sequences, ranks, progress):
         result.warming += found.warming
-        if not found.frames.size:  # says nothing, and must not count as one that does
-            continue
         own = CentreDistance(radius)
         _score(found, data, own)
+        if not own.frames:  # says nothing, and must not count as one that does
+            continue
         name = found.sequence.name
         result.per_sequence[name], result.found[name] = own, found
         result.metric.extend(own)

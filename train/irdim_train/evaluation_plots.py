@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from matplotlib.ticker import NullFormatter
 
 from irdim.metrics import Metric
 from irdim.report import Figure, plot
@@ -68,7 +69,8 @@ def _false_alarms(axes: Any, evaluated: Evaluated) -> None:
         curve, at = metric.curve(1000), metric.at(evaluated.threshold)
         _rates(axes, curve["false_alarms_per_frame"], curve["recall"], colour, name)
         axes.plot(at.false_alarms_per_frame or np.nan, at.recall, "o", color=colour)
-    axes.set(xscale="log", xlabel="false alarms a frame", ylabel="Pd", ylim=(0, 1.03))
+    _decades(axes)
+    axes.set(xlabel="false alarms a frame", ylabel="Pd", ylim=(0, 1.03))
     _finish(axes, legend=True)
 
 
@@ -76,7 +78,8 @@ def _fa(axes: Any, metric: Metric, threshold: float) -> None:
     curve, at = metric.curve(1000), metric.at(threshold).to_json()
     _rates(axes, curve["false_alarm_pixels_per_pixel"], curve["recall"], COLOURS[0], metric.protocol)
     axes.plot(at["false_alarm_pixels_per_pixel"] or np.nan, at["recall"], "o", color=COLOURS[0])
-    axes.set(xscale="log", xlabel="Fa, false-alarm pixels per pixel", ylabel="Pd", ylim=(0, 1.03))
+    _decades(axes)
+    axes.set(xlabel="Fa, false-alarm pixels per pixel", ylabel="Pd", ylim=(0, 1.03))
     _finish(axes)
 
 
@@ -84,6 +87,15 @@ def _rates(axes: Any, rates: Sequence[float], recalls: Sequence[float], colour: 
     """Only what a logarithmic axis can show: from the last threshold without a false alarm on."""
     shown = [(x, y) for x, y in zip(rates, recalls, strict=True) if x > 0]
     axes.plot(*zip(*shown, strict=True) if shown else ([], []), color=colour, label=name)
+
+
+def _decades(axes: Any) -> None:
+    """A logarithmic axis of whole decades, which alone are named: the names of what lies between run into one another."""
+    x = np.concatenate([np.asarray(line.get_xdata(), float) for line in axes.lines] or [np.ones(1)])
+    x = x[np.isfinite(x) & (x > 0)]
+    low, high = (np.floor(np.log10(x.min())), np.ceil(np.log10(x.max()))) if x.size else (-1, 0)
+    axes.set(xscale="log", xlim=(10.0**low, 10.0 ** max(high, low + 1)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _threshold(axes: Any, evaluated: Evaluated) -> None:

@@ -106,6 +106,11 @@ class Metric(ABC):
         self._pixels += shape[0] * shape[1]
         self._seconds = None if interval is None or self._seconds is None else self._seconds + interval
 
+    @property
+    def frames(self) -> int:
+        """How many it has collected."""
+        return self._frames
+
     def extend(self: M, other: M) -> None:
         """Take in all frames that another metric of the same protocol has collected."""
         self._scores.extend(other._scores)
