@@ -104,11 +104,11 @@ def test_what_a_run_could_not_begin_with_is_not_taken_over(start, small_bundle, 
 
 
 def test_a_recording_is_not_begun_anew(start, small_bundle, tmp_path):
-    record(tmp_path / "clip.npy", 90)
+    record(tmp_path / "clip.npy", 250)  # ten seconds: time enough for a busy machine
     process = start(config(tmp_path, small_bundle, **{"camera.rate": 25.0}))
     wait_for(lambda: state(tmp_path).get("frames", 0) > 10)
     config(tmp_path, small_bundle, **{"camera.rate": 25.0, "tracker.confirm_hits": 2})
     process.send_signal(signal.SIGHUP)
     assert process.wait(timeout=60) == 0
     assert "counts from the next start" in said(tmp_path)
-    assert [line["frame"] for line in lines(tmp_path)] == list(range(90))
+    assert [line["frame"] for line in lines(tmp_path)] == list(range(250))

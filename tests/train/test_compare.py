@@ -28,7 +28,9 @@ def test_the_grid_is_every_combination_with_seeds_innermost(small_data):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"), [({"backbones": ["vgg"]}, "vgg"), ({"inputs": ["film"]}, "film")], ids=["backbone", "input"]
+    ("wrong", "message"),
+    [({"backbones": ["vgg"]}, "vgg"), ({"inputs": ["film"]}, "film"), ({"sizes": [32, 20]}, "patch size 20")],
+    ids=["backbone", "input", "size"],
 )
 def test_a_name_that_is_not_known_is_refused_before_training(small_data, wrong, message):
     with pytest.raises(InputError, match=message):
@@ -47,11 +49,11 @@ def test_the_command_compares_goes_on_and_names_what_failed(small_data, tmp_path
         "--json",
     ]
     command += ["--backbones", "darknet19", "--widths", "0.125", "--inputs", "single", "--frame-steps", "1"]
-    command += ["--sizes", "32,20", "--epochs", "0.3", "--batch", "16", "--seeds", "2", "--register", "no"]
+    command += ["--sizes", "32,400", "--epochs", "0.3", "--batch", "16", "--seeds", "2", "--register", "no"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     first = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert first.returncode == 2
-    assert "patch size 20" in first.stderr.splitlines()[-1]
+    assert "400" in first.stderr.splitlines()[-1]
     answer = json.loads(first.stdout)
     assert [row["size"] for row in answer["rows"]] == [32]
     assert answer["rows"][0]["seeds"] == 2

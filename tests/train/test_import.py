@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import typer
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -199,6 +199,7 @@ def test_rows_without_a_box_byte_order_mark_and_more_columns_are_fine(tmp_path: 
 numbers = st.floats(0.5, 50, allow_nan=False)
 
 
+@settings(deadline=None)
 @given(st.floats(-20, 300), st.floats(-20, 300), numbers, numbers, st.sampled_from([0, 1]))
 def test_centre_is_the_corner_less_the_origin_and_half_the_size(
     tmp_path_factory: pytest.TempPathFactory, x: float, y: float, w: float, h: float, origin: int
