@@ -94,7 +94,7 @@ class Bundle:
         """Read a bundle and check every digest, and the signature where there is one. trusted: public keys in hex, one of which must have signed; none:
         anybody may have made it. Raises InputError, naming the file that is wrong."""
         path = Path(path)
-        if (path / "run.json").is_file():
+        if (path / "run.json").is_file() and not (path / DESCRIPTION).exists():
             raise InputError(f"{path}: a run; make a bundle of it with irdim-export {path} --int8")
         description = read_json(path / DESCRIPTION, "bundle description")
         if not isinstance(description, dict) or description.get("format") != FORMAT:

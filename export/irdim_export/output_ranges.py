@@ -8,14 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import numpy_helper
 
 from irdim.grid import CONFIDENCE
-from irdim_export.graph import INPUT
+from irdim_export.graph import BATCH, INPUT, open_session, outputs
 
 LOOKED_AT = 128  # calibration inputs
-BATCH = 16
 FACTORS = (0.5, 0.7, 0.85, 1.2, 1.4, 2.0)  # by which a scale is varied
 PASSES = 2
 ELSEWHERE = 0.002  # weight of a cell whose confidence is near 0 or 1; at 0.5 it is a quarter
@@ -31,7 +29,7 @@ def fit_scales(fp32: Path, int8: Path, inputs: np.ndarray) -> tuple[float, float
     looked = inputs[
         np.linspace(0, len(inputs) - 1, min(len(inputs), LOOKED_AT)).astype(int)
     ]  # all kinds, which come in order
-    trial = _Trial(int8, looked, _outputs(fp32, looked))
+    trial = _Trial(int8, looked, outputs(onnx.load(str(fp32)), looked))
     before = error = trial.error()
     for _ in range(PASSES):
         for name in trial.scales:
@@ -63,7 +61,7 @@ class _Trial:
             open_graph.graph.initializer.remove(constants[name])
             form = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, scale.shape)
             open_graph.graph.input.append(form)
-        self._session = _session(open_graph)
+        self._session = open_session(open_graph, as_written=True)
 
     def error(self) -> float:
         """See fit_scales."""
@@ -81,18 +79,3 @@ class _Trial:
                 tensor.CopyFrom(numpy_helper.from_array(self.scales[tensor.name], tensor.name))
         onnx.checker.check_model(self._model)
         onnx.save(self._model, str(out))
-
-
-def _outputs(graph: Path, inputs: np.ndarray) -> np.ndarray:
-    session = _session(onnx.load(str(graph)))
-    return np.concatenate(
-        [session.run(None, {INPUT: inputs[at : at + BATCH]})[0] for at in range(0, len(inputs), BATCH)]
-    )
-
-
-def _session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    """Computes what is written: pairs of Q/DQ stay pairs, whatever their scale."""
-    options = onnxruntime.SessionOptions()
-    options.add_session_config_entry("session.disable_quant_qdq", "1")
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

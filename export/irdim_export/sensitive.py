@@ -4,23 +4,21 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 
-from irdim_export.graph import INPUT, drop_unused
+from irdim_export.graph import drop_unused, outputs
 
 LOOKED_AT = 32  # calibration inputs
-BATCH = 16
 
 
 def most_sensitive(fp32: Path, int8: Path, inputs: np.ndarray) -> list[tuple[str, float]]:
     """(convolution, decibels by which the output's error falls when it is FP32), the largest first. inputs: (n, C, S, S) float32."""
     looked = inputs[:: max(len(inputs) // LOOKED_AT, 1)][:LOOKED_AT]
-    model, wanted = onnx.load(str(int8)), _run(onnx.load(str(fp32)), looked)
-    whole = _error(wanted, _run(model, looked))
+    model, wanted = onnx.load(str(int8)), outputs(onnx.load(str(fp32)), looked)
+    whole = _error(wanted, outputs(model, looked))
     gains = []
     for name in _quantised_convolutions(model.graph):
         without = _with_fp32(onnx.load(str(fp32)), model, [name])
-        gains.append((name, 10 * float(np.log10(whole / max(_error(wanted, _run(without, looked)), 1e-12)))))
+        gains.append((name, 10 * float(np.log10(whole / max(_error(wanted, outputs(without, looked)), 1e-12)))))
     return sorted(gains, key=lambda gain: -gain[1])
 
 
@@ -50,15 +48,6 @@ def _with_fp32(fp32: onnx.ModelProto, int8: onnx.ModelProto, names: list[str]) -
 def _quantised_convolutions(graph: onnx.GraphProto) -> list[str]:
     dequantised = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
     return [n.name for n in graph.node if n.op_type == "Conv" and all(i in dequantised for i in n.input[:2])]
-
-
-def _run(model: onnx.ModelProto, inputs: np.ndarray) -> np.ndarray:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return np.concatenate(
-        [session.run(None, {INPUT: inputs[at : at + BATCH]})[0] for at in range(0, len(inputs), BATCH)]
-    )
 
 
 def _error(wanted: np.ndarray, found: np.ndarray) -> float:

@@ -82,25 +82,24 @@ def evaluate(
     result = Evaluation(CentreDistance(radius))
     for found in _detect_all(card, engine, data, sequences, ranks, progress):
         result.warming += found.warming
-        own = CentreDistance(radius)
+        name, own = found.sequence.name, CentreDistance(radius)
         _score(found, data, own)
-        if not own.frames:  # says nothing, and must not count as one that does
-            continue
-        name = found.sequence.name
-        result.per_sequence[name], result.found[name] = own, found
+        result.found[name] = found
+        if own.frames:  # one without a judged frame says nothing, and must not count as one that does
+            result.per_sequence[name] = own
         result.metric.extend(own)
-    if not result.found:
+    if not result.per_sequence:
         raise InputError(
-            f"{data.path}: no frame in split '{split}' has {card.input.history} frames of history; nothing to score"
+            f"{data.path}: no judged frame in split '{split}' has {card.input.history} frames of history; nothing to score"
         )
     return result
 
 
 def score_sequences(result: Evaluation, data: Dataset, protocol: str) -> dict[str, Metric]:
     """The same detections under another protocol: name of a sequence to its metric."""
-    metrics = {name: open_metric(protocol) for name in result.found}
-    for name, found in result.found.items():
-        _score(found, data, metrics[name])
+    metrics = {name: open_metric(protocol) for name in result.per_sequence}
+    for name, metric in metrics.items():
+        _score(result.found[name], data, metric)
     return metrics
 
 

@@ -1,10 +1,8 @@
 """Train a network on patches: steps in a seeded order, checkpoints that resume exactly, thresholds chosen on whole validation frames."""
 
 import contextlib
-import fcntl
-import os
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +28,11 @@ from irdim_train.runs import (
     read_run,
     save_tensors,
 )
+from irdim_train.staging import held_folder
 from irdim_train.training import FitState, begin, resume, train
 from irdim_train.whole_frames import PatchesThenFrames, WholeFrameReader
+
+ANOTHER = "another irdim-train fit writes here; wait for it, or choose another --out"
 
 
 def fit(
@@ -65,7 +66,8 @@ def fit(
     torch.manual_seed(config.seed)
     state = begin(config, spec, ranks.device)
     reader = open_reader(patches, spec, config, state.model.stride, ranks)
-    with _only_fit(out) if ranks.first else contextlib.nullcontext():
+    out.mkdir(parents=True, exist_ok=True)
+    with held_folder(out, ANOTHER) if ranks.first else contextlib.nullcontext():
         if (out / CHECKPOINT).is_file():
             resume(state, out / CHECKPOINT)
         elif ranks.first:
@@ -100,20 +102,6 @@ def open_reader(
             f"{patches.path}: {len(reader.rows)} training patches are fewer than a batch of {config.batch}; crop more or lower --batch"
         )
     return PatchesThenFrames(reader, frames, config.whole) if config.whole else reader
-
-
-@contextlib.contextmanager
-def _only_fit(out: Path) -> Iterator[None]:
-    """Hold a run's folder for this process. Raises InputError where another one trains there."""
-    out.mkdir(parents=True, exist_ok=True)
-    folder = os.open(out, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise InputError(f"{out}: another irdim-train fit writes here; wait for it, or choose another --out") from None
-    finally:
-        os.close(folder)
 
 
 def _check_resumes(out: Path, description: dict[str, Any]) -> None:

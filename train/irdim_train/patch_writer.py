@@ -1,9 +1,7 @@
 """Writing a patch file: a new one, whole or not at all, or more into one that is there, whose rows stay as they are."""
 
 import contextlib
-import fcntl
 import hashlib
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,6 @@ import numpy as np
 
 from irdim.boxes import IGNORE, LABELS, TARGET
 from irdim.differencing import STACK
-from irdim.errors import InputError
 from irdim.files import write_json
 from irdim.grid import STRIDE
 from irdim.npy import GrowingArray, read_layout
@@ -31,7 +28,7 @@ from irdim.patches import (
     read_tables,
 )
 from irdim_train.assignment import NOWHERE, assign_cells
-from irdim_train.staging import staged_folder
+from irdim_train.staging import held_folder, staged_folder
 
 
 class PatchWriter:
@@ -126,7 +123,7 @@ def patch_writer(out: Path, *, size: int, dtype: np.dtype, facts: Mapping[str, A
 def patch_appender(out: Path, **facts: Any) -> Iterator[PatchWriter]:
     """Write more into the patch file `out`; facts: what patches.json says anew. On an error it is what it was; after a kill its old
     description still holds, and the next writer cuts off what lies behind. Where nothing was written, not a byte changes."""
-    with _held(out), contextlib.ExitStack() as files:
+    with held_folder(out, "another process writes to this patch file; wait for it"), contextlib.ExitStack() as files:
         description = read_description(out)
         counts, layout = description["rows"], read_layout(out / STACKS_FILE)
         arrays = {
@@ -146,19 +143,6 @@ def patch_appender(out: Path, **facts: Any) -> Iterator[PatchWriter]:
             for name, array in arrays.items():
                 array.settle(counts[name])
             raise
-
-
-@contextlib.contextmanager
-def _held(out: Path) -> Iterator[None]:
-    """One writer at a time."""
-    folder = os.open(out, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise InputError(f"{out}: another process writes to this patch file; wait for it") from None
-    finally:
-        os.close(folder)
 
 
 def _counts(table: np.ndarray, boxes: np.ndarray, size: int) -> dict[str, int]:

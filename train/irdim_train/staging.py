@@ -50,6 +50,20 @@ def staged_folder(out: Path, description: str, made_as: str) -> Iterator[Path]:
         os.close(held)
 
 
+@contextlib.contextmanager
+def held_folder(folder: Path, refusal: str) -> Iterator[None]:
+    """Hold a folder that is there for this process, whatever ends it. Raises InputError with `refusal` where another one holds it."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{folder}: {refusal}") from None
+        yield
+    finally:
+        os.close(handle)
+
+
 def _is_ours(out: Path, description: str, made_as: str) -> bool:
     if not out.is_dir():
         return False
