@@ -65,16 +65,18 @@ class Detector:
         """Take the newest frame; its stack's detections, or why there is no stack."""
         return self.judge(frame, self.input.push(frame))
 
-    def judge(self, frame: Frame, prepared: Prepared | str) -> Step:
-        """What becomes of a frame that went through `input`, which may run ahead in another thread. Frames come in order."""
+    def judge(self, frame: Frame, prepared: Prepared | str, output: np.ndarray | None = None) -> Step:
+        """What becomes of a frame that went through `input`, and perhaps through the engine too, which may run ahead in threads of their own. Frames come
+        in order. output: see `detect`."""
         if isinstance(prepared, str):
             self.forget()
             return Step(frame, "warming", prepared)
-        return Step(frame, "ok", "", self.detect(prepared), prepared.shift)
+        return Step(frame, "ok", "", self.detect(prepared, output), prepared.shift)
 
-    def detect(self, prepared: Prepared) -> list[Detection]:
-        """Detections of a prepared frame, which must follow the one before it in time."""
-        found = decode(self.engine.run(prepared.image), self.card.stride, FAINT, prepared.shape)
+    def detect(self, prepared: Prepared, output: np.ndarray | None = None) -> list[Detection]:
+        """Detections of a prepared frame, which must follow the one before it in time. output: what the engine made of it, where it has run."""
+        output = self.engine.run(prepared.image) if output is None else output
+        found = decode(output, self.card.stride, FAINT, prepared.shape)
         if self._evidence is not None:
             found = self._evidence.update(found, prepared.shift)
         scores = self.card.scale(np.array([d.score for d in found]))

@@ -12,41 +12,30 @@ import numpy as np
 
 from irdim.bundle import Bundle
 from irdim.detector import Detector
-from irdim.engines import Engine
+from irdim.engines.choice import open_bundle_engine
 from irdim.sources import Frame
 from irdim.tracks import Tracker, TrackerOptions
 from irdim_edge.cameras import Began, Shot
 from irdim_edge.output.messages import Messages
-from irdim_edge.pipeline import Feed, Ready
+from irdim_edge.pipeline import UNDER_WAY, Feed, Ready, engine_threads
 
 ROUNDS = 5
+STAGES = ("input", "engine", "decode", "track")
 SCENE = 16  # frames of the scene, which goes to and fro
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One graph on one engine. pipeline, bare: frames/s, medians over the rounds; ratio: median of the rounds' own; milliseconds: stage to (p50, p99)."""
+    """One graph on one engine. threads: of ONNX Runtime in the pipeline; pipeline, bare: frames/s, medians over the rounds; ratio: median of the rounds'
+    own; milliseconds: stage to (p50, p99)."""
 
     precision: str
     engine: str
+    threads: int
     pipeline: float
     bare: float
     ratio: float
     milliseconds: dict[str, tuple[float, float]]
-
-
-class _Timed:
-    """An engine that notes how long it takes."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine, self.name = engine, engine.name
-        self.seconds: list[float] = []
-
-    def run(self, image: Any) -> np.ndarray:
-        begun = time.perf_counter()
-        output = self.engine.run(image)
-        self.seconds.append(time.perf_counter() - begun)
-        return output
 
 
 class _Memory:
@@ -79,35 +68,34 @@ class _NoTakeover:
 def measure(
     bundle: Bundle, *, precision: str, engine: str, threads: int, size: tuple[int, int], frames: int
 ) -> Measured:
-    """size: (H, W) of the frames; frames: of each round. The pipeline is the daemon's: the input step of a frame beside the engine on the one before,
-    then decoding, tracking and the message. Raises InputError where the engine cannot be had."""
-    detector = Detector.from_bundle(bundle, precision=precision, engine=engine, threads=threads)
-    detector.engine = timed = _Timed(detector.engine)
+    """size: (H, W) of the frames; frames: of each round; threads: of ONNX Runtime in the pipeline, 0 as the daemon chooses them; the bare engine has all
+    cores. The pipeline is the daemon's: the input step of a frame and decoding, tracking and the message of another beside the engine. Raises InputError
+    where the engine cannot be had."""
+    own_threads = threads or engine_threads(precision)
+    detector = Detector.from_bundle(bundle, precision=precision, engine=engine, threads=own_threads)
+    bare = open_bundle_engine(bundle, precision=precision, engine=engine)
     scene = moving_scene(size)
     seconds: dict[str, list[float]] = defaultdict(list)
-    _pipeline(bundle, detector, scene, 5, seconds)  # warms everything up
+    image = _pipeline(bundle, detector, scene, 5, seconds)[1]  # warms everything up
+    bare.run(image)
     seconds.clear()
-    timed.seconds.clear()
     rates = []
     for _ in range(ROUNDS):
         pipeline, image = _pipeline(bundle, detector, scene, frames, seconds)
         begun = time.perf_counter()
         for _ in range(frames):
-            timed.engine.run(image)
+            bare.run(image)
         rates.append((pipeline, frames / (time.perf_counter() - begun)))
-    detect = seconds.pop("detect")
-    seconds["engine"] = timed.seconds[-len(detect) :]
-    seconds["decode"] = [both - own for both, own in zip(detect, seconds["engine"], strict=True)]
-    stages = ("input", "engine", "decode", "track")
-    seconds["sum"] = [sum(parts) for parts in zip(*(seconds[stage] for stage in stages), strict=True)]
+    seconds["sum"] = [sum(parts) for parts in zip(*(seconds[stage] for stage in STAGES), strict=True)]
     milliseconds = {
         stage: (1e3 * float(np.median(seconds[stage])), 1e3 * float(np.quantile(seconds[stage], 0.99)))
-        for stage in (*stages, "sum")
+        for stage in (*STAGES, "sum")
     }
     own = np.array(rates)
     return Measured(
         precision,
-        timed.name,
+        detector.engine.name,
+        own_threads,
         float(np.median(own[:, 0])),
         float(np.median(own[:, 1])),
         float(np.median(own[:, 0] / own[:, 1])),
@@ -118,31 +106,32 @@ def measure(
 def _pipeline(
     bundle: Bundle, detector: Detector, scene: list[np.ndarray], frames: int, seconds: dict[str, list[float]]
 ) -> tuple[float, Any]:
-    """Frames a second of so many frames with a full history; and what the network read of the last."""
+    """Frames a second of so many frames with a full history; and what the network read of the last. Frames before them fill the pipe, and frames after
+    them keep it filled."""
     interval, history = bundle.card.interval or 0.04, bundle.card.input.history
-    camera = _Memory(scene, interval, history + frames)
+    camera = _Memory(scene, interval, history + frames + 2 * UNDER_WAY)
     tracker, messages = Tracker(TrackerOptions(report=bundle.card.thresholds.report)), Messages(None)
     detector.reset()
     feed = Feed(camera, detector, _NoTakeover(), threading.Event(), kept=0, note=_raise)
-    begun, looked, image = 0.0, 0, None
+    taken, image = [], None
     for item in feed:
         if not isinstance(item, Ready) or isinstance(item.prepared, str):
             continue
         times = [time.perf_counter()]
-        if not begun:  # the first fills the pipe
-            begun = times[0]
-        step = detector.judge(item.shot.frame, item.prepared)
+        step = detector.judge(item.shot.frame, item.prepared, item.output)
         times.append(time.perf_counter())
         tracker.update(step.frame.index, step.frame.time, step.detections, step.shift)
         messages.line("memory", item.shot, step, tracker.links, tracker.tracks, tracker.options.report)
         times.append(time.perf_counter())
         seconds["input"].append(item.seconds)
-        for stage, spent in zip(("detect", "track"), np.diff(times), strict=True):
+        seconds["engine"].append(item.engine_seconds)
+        for stage, spent in zip(("decode", "track"), np.diff(times), strict=True):
             seconds[stage].append(float(spent))
-        looked, image = looked + 1, item.prepared.image
-    rate = looked / (time.perf_counter() - begun)
+        taken.append(times[0])
+        image = item.prepared.image
     feed.close()
-    return rate, image
+    counted = taken[UNDER_WAY : UNDER_WAY + frames + 1]
+    return (len(counted) - 1) / (counted[-1] - counted[0]), image
 
 
 def _raise(error: BaseException) -> None:

@@ -1,7 +1,8 @@
 """The daemon: camera -> input -> detector -> tracker -> messages and suspects -> spool -> upload.
 
-Capture and the input step have threads of their own (pipeline.py), and so have the disk (writer.py), uploading, a new bundle's trial and what listens; the
-engine runs in the thread that calls `run`. Whatever kills it, the next run goes on: with a new part of the output, and with the spool as it was.
+Capture, the input step and the engine have threads of their own (pipeline.py), and so have the disk (writer.py), uploading, a new bundle's trial and what
+listens; decoding, tracks and verdicts are of the thread that calls `run`. Whatever kills it, the next run goes on: with a new part of the output, and with
+the spool as it was.
 """
 
 import logging
@@ -25,7 +26,7 @@ from irdim_edge.logbook import Logbook
 from irdim_edge.output.messages import Messages
 from irdim_edge.output.opening import open_publishers, optics_of
 from irdim_edge.output.parts import Parts
-from irdim_edge.pipeline import Feed, Ready
+from irdim_edge.pipeline import Feed, Ready, engine_threads
 from irdim_edge.serving import Idle, Server
 from irdim_edge.spool import Spool
 from irdim_edge.status import Summary, only_run
@@ -94,7 +95,8 @@ class _Run:
         self._notifier, self._stopwatch, self._idle = Notifier(), Stopwatch(), Idle()
         self._publishers = open_publishers(config)
         self._messages = Messages(optics_of(config))
-        options: dict[str, Any] = {"precision": config.precision, "threads": config.threads, "engine": config.engine}
+        options: dict[str, Any] = {"precision": config.precision, "engine": config.engine}
+        options["threads"] = config.threads or engine_threads(config.precision)
         self._takeover = Takeover(config.bundle_path, bundle, trusted=config.require_signed_by, **options)
         seed = config.suspects.sample_seed or os.urandom(16).hex()  # drawn anew: else each start samples the same turns
         with self._notifier.opening("opening the engine"):
@@ -187,14 +189,16 @@ class _Run:
             self._end_stream()
             self._judge.detector.forget()
         begun = time.monotonic()
-        step = self._offered(ready) or self._judge.look(self._judge.detector, ready.shot.frame, ready.prepared)
+        step = self._offered(ready) or self._judge.look(
+            self._judge.detector, ready.shot.frame, ready.prepared, ready.output
+        )
         done = time.monotonic()
         judged = self._judge.take(step)
         tracks = self._judge.tracker.tracks
         self._logbook.log(judged.verdicts, tracks, self._judge, self._writer)
         self._say(ready.shot, step, judged.links, tracks)
         self._stopwatch.note("input", ready.seconds)
-        self._stopwatch.note("detect", done - begun)
+        self._stopwatch.note("detect", ready.engine_seconds + done - begun)
         self._stopwatch.note("track", time.monotonic() - done)
         self._stopwatch.note("latency", time.monotonic() - ready.shot.stamped)
         self._newest = ready.shot
@@ -206,7 +210,9 @@ class _Run:
         if (offer := ready.offer) is None:
             return None
         try:
-            step = self._judge.look(offer.detector, ready.shot.frame, offer.prepared)
+            if offer.failure is not None:
+                raise offer.failure
+            step = self._judge.look(offer.detector, ready.shot.frame, offer.prepared, offer.output)
         except Exception as error:  # whatever it is, the old one has not missed a frame
             self._feed.answer(False)
             self._takeover.failed(offer.bundle.digest[:16], error)
@@ -259,7 +265,9 @@ class _Run:
         if time.monotonic() - self._saved < EVERY:
             return
         self._save()
-        if not self._camera.hangs:  # else the watchdog ends this process, since nothing else helps
+        if (
+            not self._camera.hangs and not self._feed.hangs
+        ):  # else the watchdog ends this process, since nothing else helps
             self._notifier.alive(self.summary.line)
         self._tallies.keep()
         asked = self._reloading.is_set()

@@ -109,7 +109,7 @@ def bench(
     ] = None,
     size: Annotated[str, typer.Option(help="Frame size.")] = size_text(DEFAULTS.usual),
     frames: Annotated[int, typer.Option(min=2, help="Frames of each of the rounds.")] = 20,
-    threads: Annotated[int, typer.Option(min=0, help="Of ONNX Runtime; 0: all cores.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="Of ONNX Runtime in the pipeline; 0: as the daemon chooses.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Measure the whole pipeline (input, engine, decoding, tracks) beside the bare engine, in turns in one run: frames/s, and each stage.
@@ -138,10 +138,13 @@ def bench(
     table.add_row("pipeline, frames/s", *(f"{m.pipeline:.1f}" for m in found))
     table.add_row("engine alone, frames/s", *(f"{m.bare:.1f}" for m in found))
     table.add_row("ratio", *(f"{m.ratio:.2f}" for m in found))
+    table.add_row("engine's threads in the pipeline", *(str(m.threads) for m in found))
     for stage in found[0].milliseconds:
         table.add_row(f"{stage}, ms", *("{:.1f} ({:.1f})".format(*m.milliseconds[stage]) for m in found))
     step = "compiled for this CPU" if native() else "NumPy"
-    table.caption = f"frames of {size}; p50 and, in brackets, p99; input step on the host: {step}"
+    table.caption = (
+        f"frames of {size}; p50 and, in brackets, p99; the engine alone has all cores; input step on the host: {step}"
+    )
     stdout_console().print(table)
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from irdim.bundle import Bundle
 from irdim.detector import Detector, Step
 from irdim.input_step import Prepared
@@ -71,13 +73,14 @@ class Judge:
         self.cutter.push(step)
         return step
 
-    def look(self, detector: Detector, frame: Frame, prepared: Prepared | str) -> Step:
-        """What a detector (this one, or one on trial) finds outside the masks, told how the camera moved since the frame that was judged last."""
+    def look(self, detector: Detector, frame: Frame, prepared: Prepared | str, output: np.ndarray | None) -> Step:
+        """What a detector (this one, or one on trial) finds outside the masks, told how the camera moved since the frame that was judged last. output: of
+        its engine; None where there is nothing to look at."""
         if not isinstance(prepared, str) and self._judging and frame.index > self._last + 1:
             dy, dx = prepared.shift
             since = frame.index - self._last
             prepared = replace(prepared, shift=(dy * since, dx * since))
-        step = detector.judge(frame, prepared)
+        step = detector.judge(frame, prepared, output)
         return replace(step, detections=[d for d in step.detections if not self._masks.hide(d.x, d.y)])
 
     def take(self, step: Step) -> Judged:

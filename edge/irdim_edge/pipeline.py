@@ -1,18 +1,22 @@
-"""Capture and the input step, each in a thread of its own, a bounded step ahead of the engine.
+"""Capture, the input step and the engine, each in a thread of its own, a bounded number of frames ahead of whoever reads what was found.
 
-    camera -> capture thread -> Handover -> input thread -> Feed -> whoever runs the engine
+    camera -> capture thread -> Handover -> input thread -> engine thread -> Feed -> whoever decodes and tracks
 
 A replay loses nothing: each waits for the next. Of a live camera the newest frame counts: while the engine is busy frames gather, and of those that have
 the newest goes on to the engine; the older ones enter the history (so that its stack is the one it would be) and are counted as skipped.
 """
 
+import contextlib
+import os
 import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
+
+import numpy as np
 
 from irdim.bundle import Bundle
 from irdim.detector import Detector
@@ -22,7 +26,10 @@ from irdim_edge.cameras import Began, Camera, Shot
 
 TICK = 0.25  # seconds without a frame after which the feed gives None, so that its reader can look around
 LOOK = 0.1  # seconds between two looks at `stopping` while waiting
+HANGS = 30.0  # seconds that one run of the engine may take
 AHEAD = 2  # frames of a replay that wait
+# frames between being chosen and being read. Live: one runs, one is prepared meanwhile; another would only be older when its turn comes
+UNDER_WAY, UNDER_WAY_LIVE = 3, 2
 MOST_WAITING = 64  # frames of a live camera that wait; the oldest go beyond, and leave a gap
 
 
@@ -36,17 +43,20 @@ class Bundles(Protocol):
 
 @dataclass(frozen=True)
 class Offer:
-    """A new bundle, and what its input step made of the same frame."""
+    """A new bundle, and what its input step and engine made of the same frame."""
 
     bundle: Bundle
     detector: Detector
     prepared: Prepared
+    output: np.ndarray | None = None
+    failure: Exception | None = None  # of its engine, which has no output then
 
 
 @dataclass(frozen=True)
 class Ready:
-    """A frame that the engine can take. prepared: its input, or why there is none; skipped: frames since the last one that the engine had no time for;
-    broke: whether the history broke off since; seconds: that the input step took; offer: a new bundle to try on it, to be answered by Feed.answer."""
+    """A frame that the engine has seen. prepared: its input, or why there is none; skipped: frames since the last one that the engine had no time for;
+    broke: whether the history broke off since; seconds, engine_seconds: that the input step and the engine took; offer: a new bundle to try on it, to be
+    answered by Feed.answer; output: of the engine, None where there is no input."""
 
     shot: Shot
     prepared: Prepared | str
@@ -54,6 +64,17 @@ class Ready:
     broke: bool = False
     seconds: float = 0.0
     offer: Offer | None = None
+    output: np.ndarray | None = None
+    engine_seconds: float = 0.0
+
+
+def engine_threads(precision: str) -> int:
+    """Of ONNX Runtime's threads, where the input step runs beside it: one core is left to that, but for FP32 on two cores, which gains more by both."""
+    cores = len(os.sched_getaffinity(0))
+    return cores if cores <= 2 and precision == "fp32" else max(cores - 1, 1)
+
+
+Item = Began | Ready | BaseException | None
 
 
 class Handover:
@@ -111,19 +132,22 @@ class Feed:
         kept: int,
         note: Callable[[BaseException], None],
     ) -> None:
-        """detector: whose input step runs here; kept: newest frames that a new bundle is primed with; note: told why a new bundle is not offered."""
+        """detector: whose input step and engine run here; kept: newest frames that a new bundle is primed with; note: told why a new bundle is not offered."""
         self._camera, self._takeover, self._stopping = camera, takeover, stopping
-        self._input, self._note = detector.input, note
+        self._detector, self._note = detector, note
         self._recent: deque[Frame] = deque(maxlen=kept)
         self._raw = Handover(lossless=not camera.live, stopping=stopping)
-        self._ready: queue.Queue[Began | Ready | BaseException | None] = queue.Queue(1)
+        self._prepared: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        self._ready: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        self._room = threading.Semaphore(UNDER_WAY_LIVE if camera.live else UNDER_WAY)  # bounds both queues
         self._answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._failure: BaseException | None = None
         self._trial: tuple[Bundle, Detector] | None = None  # a new bundle whose history fills
-        self._breaks = self._input.breaks
+        self._running: float | None = None  # since when the engine has been at work
+        self._breaks = detector.input.breaks
         self._threads = [
             threading.Thread(target=target, name=name, daemon=True)
-            for name, target in (("capture", self._capture), ("input", self._prepare))
+            for name, target in (("capture", self._capture), ("input", self._prepare), ("engine", self._run))
         ]
         for thread in self._threads:
             thread.start()
@@ -141,7 +165,14 @@ class Feed:
                 return
             if isinstance(item, BaseException):
                 raise item
+            self._room.release()
             yield item
+
+    @property
+    def hangs(self) -> bool:
+        """Whether the engine has not come back for so long that only a new process helps."""
+        since = self._running
+        return since is not None and time.monotonic() - since > HANGS
 
     def answer(self, taken: bool) -> None:
         """Whether the offered bundle is used from now on."""
@@ -167,32 +198,40 @@ class Feed:
 
     def _prepare(self) -> None:
         try:
-            while items := self._raw.take():
+            while self._wait_for_room() and (items := self._raw.take()):
                 if isinstance(items[-1], Began):
                     self._reset("history")
-                    self._put(items[-1])
+                    self._prepared.put(items[-1])
                 else:
                     self._put_newest([shot for shot in items if isinstance(shot, Shot)])
-            self._put(self._failure)
+            self._prepared.put(self._failure)
         except BaseException as error:
-            self._put(error)
+            self._prepared.put(error)
+
+    def _wait_for_room(self) -> bool:
+        """False where the feed is to stop."""
+        while not self._stopping.is_set():
+            if self._room.acquire(timeout=LOOK):
+                return True
+        return False
 
     def _put_newest(self, shots: list[Shot]) -> None:
         begun = time.perf_counter()
         *older, newest = shots
         for shot in older:
             self._void(shot)
-            self._input.prime([shot.frame])
+            self._detector.prime([shot.frame])
             if self._trial is not None:
                 self._trial[1].prime([shot.frame])
             self._recent.append(shot.frame)
         self._void(newest)
-        prepared = self._input.push(newest.frame)
+        prepared = self._detector.input.push(newest.frame)
         seconds = time.perf_counter() - begun
         offer = self._offer(newest.frame)
         self._recent.append(newest.frame)
-        broke, self._breaks = self._input.breaks != self._breaks, self._input.breaks
-        self._put(Ready(newest, prepared, older, broke, seconds, offer))
+        breaks = self._detector.input.breaks
+        broke, self._breaks = breaks != self._breaks, breaks
+        self._prepared.put(Ready(newest, prepared, older, broke, seconds, offer))
         if offer is not None:
             self._settle(offer)
 
@@ -202,7 +241,7 @@ class Feed:
             self._reset(shot.fault)
 
     def _reset(self, reason: str) -> None:
-        self._input.reset(reason)
+        self._detector.input.reset(reason)
         self._recent.clear()
         if self._trial is not None:
             self._trial[1].input.reset(reason)
@@ -229,15 +268,43 @@ class Feed:
         while not self._stopping.is_set():
             try:
                 if self._answers.get(timeout=LOOK):
-                    self._input, self._breaks = offer.detector.input, offer.detector.input.breaks
+                    self._detector, self._breaks = offer.detector, offer.detector.input.breaks
                 return
             except queue.Empty:
                 continue
 
-    def _put(self, item: Began | Ready | BaseException | None) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._ready.put(item, timeout=LOOK)
-                return
-            except queue.Full:
-                continue
+    def _run(self) -> None:
+        """The engine thread. A new bundle is settled before the next frame is prepared, so that the detector does not change under way."""
+        try:
+            while not self._stopping.is_set():
+                with contextlib.suppress(queue.Empty):
+                    item = self._prepared.get(timeout=LOOK)
+                    self._ready.put(self._seen(item) if isinstance(item, Ready) else item)
+                    if item is None or isinstance(item, BaseException):
+                        return
+        except BaseException as error:  # raised again where the feed is read
+            self._ready.put(error)
+
+    def _seen(self, ready: Ready) -> Ready:
+        """With what the engine makes of it."""
+        if isinstance(ready.prepared, str):
+            return replace(ready, offer=self._tried(ready.offer))
+        output, seconds = self._timed(self._detector, ready.prepared)
+        return replace(ready, output=output, engine_seconds=seconds, offer=self._tried(ready.offer))
+
+    def _tried(self, offer: Offer | None) -> Offer | None:
+        """With what its engine makes of the frame."""
+        if offer is None:
+            return None
+        try:
+            return replace(offer, output=self._timed(offer.detector, offer.prepared)[0])
+        except Exception as error:  # whatever it is, the old one goes on
+            return replace(offer, failure=error)
+
+    def _timed(self, detector: Detector, prepared: Prepared) -> tuple[np.ndarray, float]:
+        """The output of an engine, and the seconds that it took."""
+        self._running = begun = time.monotonic()
+        try:
+            return detector.engine.run(prepared.image), time.monotonic() - begun
+        finally:
+            self._running = None

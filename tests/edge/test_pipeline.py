@@ -11,14 +11,15 @@ from test_daemon import config, lines, record
 
 from irdim.bundle import Bundle
 from irdim.detector import Detector
+from irdim.engines.onnx import OnnxEngine
 from irdim.errors import InputError
 from irdim.input_step import InputStep
 from irdim.sources import Frame, open_source
-from irdim_edge import daemon
+from irdim_edge import daemon, pipeline
 from irdim_edge.cameras import Began, Shot
 from irdim_edge.config import load_config
 from irdim_edge.daemon import run
-from irdim_edge.pipeline import MOST_WAITING, Feed, Handover, Ready
+from irdim_edge.pipeline import MOST_WAITING, Feed, Handover, Ready, engine_threads
 
 
 def shot(index: int, fault: str = "") -> Shot:
@@ -170,6 +171,49 @@ def test_what_the_camera_raises_comes_after_its_frames(small_bundle):
     assert found == list(range(9))
 
 
+def test_what_the_engine_raises_comes_after_the_frames_before(small_bundle, monkeypatch):
+    real, history = OnnxEngine.run, Bundle.load(small_bundle).card.input.history
+    runs = iter(range(100))
+
+    def fails(self, image):
+        if next(runs) == 3:
+            raise RuntimeError("out of memory")
+        return real(self, image)
+
+    monkeypatch.setattr(OnnxEngine, "run", fails)
+    found, feed = [], feed_of(Given([Began("a"), *map(shot, range(40))], live=False), small_bundle)
+    with pytest.raises(RuntimeError, match="out of memory"):  # noqa: PT012
+        for item in feed:
+            if isinstance(item, Ready):
+                found.append(item.shot.frame.index)
+    assert found == list(range(history - 1 + 3))
+    feed.close()
+
+
+def test_an_engine_that_does_not_come_back_is_told(small_bundle, monkeypatch):
+    released = threading.Event()
+    monkeypatch.setattr(OnnxEngine, "run", lambda self, image: released.wait(20))
+    monkeypatch.setattr(pipeline, "HANGS", 0.3)
+    stopping = threading.Event()
+    feed = feed_of(Given([Began("a"), *map(shot, range(40))], live=True), small_bundle, stopping)
+    assert not feed.hangs
+    waited = time.monotonic()
+    for item in feed:
+        if feed.hangs:
+            break
+        assert item is None or not isinstance(item, Ready) or isinstance(item.prepared, str)
+        assert time.monotonic() - waited < 20
+    stopping.set()
+    released.set()
+    feed.close()
+
+
+def test_one_core_is_left_to_the_input_step(monkeypatch):
+    for cores, wanted in ((1, (1, 1)), (2, (1, 2)), (4, (3, 3))):
+        monkeypatch.setattr(pipeline.os, "sched_getaffinity", lambda _, n=cores: set(range(n)))
+        assert (engine_threads("int8"), engine_threads("fp32")) == wanted
+
+
 def test_the_feed_says_when_nothing_comes_and_stops_when_told(small_bundle):
     stopping, waiting = threading.Event(), threading.Event()
 
@@ -198,13 +242,13 @@ def test_a_slow_engine_leaves_whole_lines_of_a_live_camera(small_bundle, tmp_pat
             time.sleep(0.01)
             yield one
 
-    real = Detector.judge
+    real = OnnxEngine.run
 
-    def slow(self, frame, prepared):
+    def slow(self, image):
         time.sleep(0.025)
-        return real(self, frame, prepared)
+        return real(self, image)
 
-    monkeypatch.setattr(Detector, "judge", slow)
+    monkeypatch.setattr(OnnxEngine, "run", slow)
     monkeypatch.setattr(daemon, "open_camera", lambda *_: Given(paced(), live=True))
     summary = run(load_config(config(tmp_path, small_bundle)), threading.Event())
     found = lines(tmp_path)
