@@ -31,7 +31,7 @@ def write_demo_report(demo: Path, stages: list[Any], split: str) -> None:
             Section(
                 "Frames with detections",
                 [
-                    "Green: labelled targets. Orange: labelled interference. Red: what the INT8 network reports as a target, with its score."
+                    "Orange: labelled targets. Violet: labelled interference. Green: what the INT8 network reports as a target, with its score."
                 ],
                 figures=_frames(data, bundle, split),
             ),

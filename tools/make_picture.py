@@ -20,7 +20,7 @@ from irdim_edge.config import STARTER_FOLDER
 OUT = Path(__file__).parents[1] / "docs/pictures/detections.webp"
 MADE = "--sequences 1 --frames 72 --size 240x160 --scr 8 --targets 6 --speed 1.5 --layers 2 --seed 8"
 ZOOM, INTERVAL = 2, 0.08
-ORANGE, BLUE, GREY = (255, 180, 84), (89, 194, 255), (150, 160, 170)
+ORANGE, BLUE, VIOLET = (255, 180, 84), (89, 194, 255), (199, 146, 234)  # as on the live page
 
 
 def main() -> None:
@@ -57,7 +57,7 @@ def draw(path: Path):  # type: ignore[no-untyped-def]
             if d.score >= report:
                 half = max(d.w, d.h, 5) / 2 + 2
                 box = [ZOOM * (d.x - half), ZOOM * (d.y - half), ZOOM * (d.x + half), ZOOM * (d.y + half)]
-                pen.rectangle(box, outline=ORANGE if d.label == "target" else GREY)
+                pen.rectangle(box, outline=ORANGE if d.label == "target" else VIOLET)
         yield image
 
 

@@ -3,11 +3,18 @@
 import importlib
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
+
+import typer
 
 import irdim
 from irdim.errors import InputError
 from irdim.memory import keep_freed_memory
+
+INTERRUPTED = 130
+USAGE: Any = (
+    typer.BadParameter.__base__
+)  # what typer raises where a command is not used as it should be; it has no public name
 
 
 def start(module: str) -> None:
@@ -18,27 +25,39 @@ def start(module: str) -> None:
     try:
         app = importlib.import_module(module).app
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        raise SystemExit(130) from None
+        _interrupted()
     run_command(app)
 
 
 def run_command(app: Callable[..., Any]) -> None:
-    """Run a typer app; an InputError becomes `error: ...` on stderr and exit code 2, Ctrl-C exit code 130."""
+    """Run a typer app; an InputError or a wrong use becomes `error: ...` on stderr and exit code 2, Ctrl-C exit code 130."""
     keep_freed_memory()
     try:
-        app(standalone_mode=True)
+        code = app(standalone_mode=False)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        _fail(str(error))
+    except typer.Abort:  # a question that nobody answered
+        _interrupted()
+    except USAGE as error:
+        text, context = " ".join(error.format_message().split()).rstrip("."), error.ctx
+        if not text:  # no arguments at all: the help is printed
+            raise SystemExit(2) from None
+        _fail(f"{text}; see {context.command_path} --help" if context else text)
     except OSError as error:  # a full disk, a folder that may not be written, a path through a file
         where = f"{error.filename}: " if error.filename else ""
-        print(f"error: {where}{error.strerror or error}; nothing was left half-written", file=sys.stderr)
-        raise SystemExit(2) from None
+        _fail(f"{where}{error.strerror or error}; nothing was left half-written")
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        raise SystemExit(130) from None
-    except SystemExit as end:  # typer makes one of Ctrl-C, and says nothing
-        if end.code == 130:
-            print("interrupted", file=sys.stderr)
-        raise
+        _interrupted()
+    if code == INTERRUPTED:  # typer makes one of Ctrl-C, and says nothing
+        _interrupted()
+    raise SystemExit(code)
+
+
+def _fail(text: str) -> NoReturn:
+    print(f"error: {text}", file=sys.stderr)
+    raise SystemExit(2) from None
+
+
+def _interrupted() -> NoReturn:
+    print("interrupted", file=sys.stderr)
+    raise SystemExit(INTERRUPTED) from None

@@ -17,7 +17,8 @@ from irdim.boxes import TARGET, Box, Detection
 from irdim.errors import InputError
 from irdim.files import atomic_file
 
-TRUTH, MIMIC, REPORTED = (80, 220, 80), (0, 165, 255), (70, 70, 255)  # BGR: a target, interference, a detection
+# BGR, those of the review page: a labelled target (orange), labelled interference (violet), a detection (green)
+TRUTH, MIMIC, REPORTED = (84, 180, 255), (234, 146, 199), (98, 217, 127)
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def show_frame(
     zoom: int = 3,
     limits: tuple[float, float] | None = None,
 ) -> np.ndarray:
-    """A frame (H, W), any depth, as (zoom H, zoom W, 3) uint8: targets as green squares, interference as orange ones, detections as red
+    """A frame (H, W), any depth, as (zoom H, zoom W, 3) uint8: targets as orange squares, interference as violet ones, detections as green
     circles with their score. limits: values shown black and white; the 1st and 99.8th percentile where it is None."""
     low, high = limits or tuple(np.percentile(image, (1, 99.8)))
     grey = np.clip((image.astype(np.float32) - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8)

@@ -24,6 +24,7 @@ from irdim_edge.record_command import record
 from irdim_edge.spool import Spool
 from irdim_edge.status import read_status, status_rows
 from irdim_edge.terminal import begin_anew, status_line, stop_on_signals
+from irdim_edge.tracks_command import tracks
 from irdim_edge.upload import Uploader
 from irdim_edge.wording import OPTION_OF, WITHOUT_TENSORRT, reworded
 
@@ -114,7 +115,7 @@ def run(config: ConfigFile, as_json: AsJson = False) -> None:
         print(json.dumps(summary.to_json()))
         return
     _print_rows(summary.rows())
-    print(f"{settings.out_path / summary.detections_file}")
+    print(f"{settings.out_path / summary.detections_file}; its tracks: irdim-edge tracks {config}")
 
 
 def _checked(path: Path) -> Config:
@@ -171,6 +172,7 @@ def _kept(waiting: int) -> str:
     return f"nothing is lost, {waiting} in the spool: see to it (upload.* in the configuration), then irdim-edge upload again"
 
 
+app.command()(tracks)
 app.command()(record)
 app.command()(build)
 app.command()(inspect)

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from irdim.boxes import TARGET
 from irdim.bundle import Bundle
 from irdim.detector import Detector, Step
 from irdim.errors import InputError
@@ -247,6 +248,7 @@ class _Run:
         found = len(line["detections"])
         self.summary.frames += 1
         self.summary.detections += found
+        self.summary.interference += sum(d["label"] != TARGET for d in line["detections"])
         self.summary.tracks = self._judge.confirmed
         if step.status != "ok":
             self.summary.warming[step.reason] += 1

@@ -33,7 +33,8 @@ class Summary:
     sources: int = 0
     frames: int = 0
     warming: Counter = field(default_factory=Counter)  # frames without a verdict of the detector, by reason
-    detections: int = 0
+    detections: int = 0  # reported
+    interference: int = 0  # of these, those that are no targets
     tracks: int = 0
     verdicts: Counter = field(default_factory=Counter)
     suspects: Counter = field(default_factory=Counter)  # in the spool, by kind
@@ -73,30 +74,31 @@ class Summary:
         )
 
     def rows(self) -> list[tuple[str, str]]:
-        """Name and value of each line that a person reads."""
-        return [
+        """Name and value of each line that a person reads; what did not happen is left out."""
+        happened = [
             ("state", self.state),
             (
                 "frames",
                 f"{self.frames} from {number_of(self.sources, 'sequence')}, {self.frames_per_second:.1f} a second",
             ),
-            ("warming", _counts(self.warming)),
-            ("skipped", f"{self.skipped}, the engine was busy" if self.skipped else "0"),
+            ("frames not looked at", _counts(self.warming)),
+            ("skipped", f"{self.skipped}, the engine was busy" if self.skipped else ""),
             ("camera", "; ".join(filter(None, [_counts(self.camera_counts), self.camera_trouble]))),
-            ("milliseconds", times_text(self.milliseconds)),
-            ("detections", str(self.detections)),
-            ("tracks confirmed", str(self.tracks)),
+            ("ms a frame, median (99 %)", times_text(self.milliseconds)),
+            ("detections", f"{self.detections - self.interference} of targets, {self.interference} of interference"),
+            ("confirmed tracks", str(self.tracks)),
             ("verdicts", _counts(self.verdicts)),
             ("suspects logged", _counts(self.suspects)),
             ("merged with these", _counts(self.merged)),
             ("over the budget", _counts(self.over_budget)),
             ("dropped", _counts(self.dropped)),
-            ("uploaded", f"{self.uploaded} ({self.upload_error})" if self.upload_error else str(self.uploaded)),
+            ("uploaded", f"{self.uploaded} ({self.upload_error})" if self.upload_error else _number(self.uploaded)),
             ("messages", "; ".join(filter(None, [_counts(self.messages), self.messages_trouble]))),
-            ("waiting in the spool", str(self.waiting)),
-            ("evicted", str(self.evicted)),
-            ("errors", f"{self.errors} ({self.last_error})" if self.last_error else str(self.errors)),
+            ("waiting in the spool", _number(self.waiting)),
+            ("evicted", _number(self.evicted)),
+            ("errors", f"{self.errors} ({self.last_error})" if self.last_error else _number(self.errors)),
         ]
+        return [(name, value) for name, value in happened if value]
 
     def save(self, folder: Path) -> None:
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -155,8 +157,12 @@ def is_running(folder: Path) -> bool:
 def times_text(milliseconds: dict[str, dict[str, float]]) -> str:
     """Of each stage, p50 and p99."""
     stages = (f"{stage} {q['p50']:.1f} ({q['p99']:.1f})" for stage, q in milliseconds.items())
-    return ", ".join(stages) or "-"
+    return ", ".join(stages)
+
+
+def _number(count: int) -> str:
+    return str(count) if count else ""
 
 
 def _counts(counts: Counter) -> str:
-    return ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items()) if n) or "0"
+    return ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items()) if n)

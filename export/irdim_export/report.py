@@ -106,7 +106,7 @@ def _curves(parity: SideBySide) -> Figure:
 def _examples_words(parity: SideBySide) -> str:
     if not parity.examples:
         return "None: both report the same."
-    return f"The strongest {len(parity.examples)}. Green: labelled target. Red: the detection that only one engine reports."
+    return f"The strongest {len(parity.examples)}. Orange: labelled target. Green: the detection that only one engine reports."
 
 
 def _examples(parity: SideBySide, data: Dataset) -> list[Figure]:

@@ -36,19 +36,19 @@ def test_labels_are_green_and_detections_red():
     assert plain.shape == (120, 180, 3)
     assert (plain[..., 0] == plain[..., 2]).all()
     marked = show_frame(frame, [Box(10, 10, 4, 4)], [Detection(40, 20, 4, 4, 0.5)])
-    assert (marked[:, :60, 1].astype(int) - marked[:, :60, 2] > 60).any()
-    assert (marked[:, 90:, 2].astype(int) - marked[:, 90:, 1] > 60).any()
+    assert (marked[:, :60, 2].astype(int) - marked[:, :60, 0] > 60).any()  # orange
+    assert (marked[:, 90:, 1].astype(int) - marked[:, 90:, 2] > 60).any()  # green
 
 
 def test_pictures_stand_side_by_side():
     assert side_by_side([np.zeros((5, 6, 3), np.uint8)] * 3, gap=2).shape == (5, 22, 3)
 
 
-def test_interference_is_orange_and_a_score_at_the_border_stays_in_the_picture():
+def test_interference_is_violet_and_a_score_at_the_border_stays_in_the_picture():
     frame = np.full((40, 60), 7, np.uint16)
     shown = show_frame(frame, [Box(10, 10, 4, 4, "interference")], limits=(0, 14))
     blue, green, red = shown[:, :60].reshape(-1, 3).max(axis=0).astype(int)
-    assert red > green > blue
+    assert blue > red > green
     at_border = show_frame(frame, [], [Detection(57, 2, 4, 4, 0.87)], limits=(0, 14))
     left_of_it = at_border[:, : (57 - 6) * 3 - 3]
     assert (left_of_it > 200).sum() > 20

@@ -72,7 +72,7 @@ def open_replay(
     Raises InputError where there is nothing to replay, or where a recording is too slow or too fast for the bundle.
     """
     sources = []
-    for file in (file for path in paths for file in _sequences(Path(path))):
+    for file in (file for path in paths for file in sequences_at(Path(path))):
         source = open_source(file, interval=interval)
         if source.interval is None and nominal:
             source = open_source(file, interval=nominal / step)
@@ -81,7 +81,7 @@ def open_replay(
     return Replay(sources, rate, step)
 
 
-def _sequences(path: Path) -> list[Path]:
+def sequences_at(path: Path) -> list[Path]:
     """The sequence itself, or those that lie in the folder, by name."""
     if not path.exists():
         raise InputError(f"{path}: there is no such sequence; set camera.paths")

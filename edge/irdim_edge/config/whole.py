@@ -53,7 +53,11 @@ class Config(Section):
         default=[],
         description="Public keys (64 hex digits), one of which must have signed the bundle (irdim-export --sign); empty: none need.",
     )
-    threads: int = Field(default=0, ge=0, description="Threads of ONNX Runtime; 0: all cores but one, for the input step (both of two for fp32).")
+    threads: int = Field(
+        default=0,
+        ge=0,
+        description="Threads of ONNX Runtime; 0: all cores but one, for the input step (both of two for fp32).",
+    )
     out: FilePath = Field(
         default="edge-out", description="Folder of detections, verdicts, status and, unless set below, the spool."
     )

@@ -1,0 +1,218 @@
+"""irdim-edge tracks: what a run found, as a table of its confirmed tracks and as pictures of their paths."""
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import cv2
+import numpy as np
+import typer
+from rich.table import Column, Table
+
+from irdim.boxes import TARGET
+from irdim.console import stdout_console
+from irdim.errors import InputError
+from irdim.files import atomic_file
+from irdim.sources import FrameSource, open_source
+from irdim.wording import number_of
+from irdim_edge.cameras.replay import sequences_at
+from irdim_edge.config import Config, load_config
+
+ROWS = 30  # tracks that a table shows
+POINTS = 2000  # of a path that are kept
+PATH_COLOUR, OTHER_COLOUR = (84, 180, 255), (234, 146, 199)  # BGR, of targets and interference, as on the live page
+ZOOM_TO = 900  # px; a picture of a smaller frame is enlarged by a whole number up to about this width
+
+
+@dataclass
+class Found:
+    """A confirmed track, from when it was confirmed. first, last: frames on which it was seen, weakly too; utc: of the first; detections: those reported;
+    score: their mean; interference: how many of them have that label; way: px from the first to the last place; points: (frame, x, y) where it was seen,
+    thinned out."""
+
+    source: str
+    track: int
+    utc: str
+    first: int
+    last: int = -1
+    detections: int = 0
+    score: float = 0.0
+    interference: int = 0
+    still: bool = False
+    points: list[tuple[int, float, float]] = field(default_factory=list)
+
+    @property
+    def label(self) -> str:
+        return "interference" if self.still or 2 * self.interference > self.detections else TARGET
+
+    @property
+    def way(self) -> float:
+        (_, x, y), (_, to_x, to_y) = self.points[0], self.points[-1]
+        return math.hypot(to_x - x, to_y - y)
+
+    def see(self, frame: int, x: float, y: float) -> None:
+        """Where it was seen on a frame; once for each."""
+        if frame <= self.last:
+            return
+        self.last = frame
+        if len(self.points) >= POINTS:
+            self.points = [*self.points[:-1:2], self.points[-1]]
+        self.points.append((frame, x, y))
+
+    def report(self, score: float, label: str) -> None:
+        """One detection of it that was reported."""
+        self.score = (self.score * self.detections + score) / (self.detections + 1)
+        self.detections += 1
+        self.interference += label != TARGET
+
+
+@dataclass
+class Run:
+    """What one run found. loose: reported detections outside confirmed tracks, single ones most of them."""
+
+    frames: int = 0
+    loose: int = 0
+    tracks: list[Found] = field(default_factory=list)
+
+
+def tracks(
+    config: Annotated[Path, typer.Argument(help="The configuration that irdim-edge run was given.")],
+    pictures: Annotated[
+        Path | None, typer.Option(help="Folder for a picture of each recording, with the paths of its tracks.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All tracks, not the longest alone.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, with every track's path.")] = False,
+) -> None:
+    """List the confirmed tracks that the newest run found, those with the most detections first.
+
+    Example: irdim-edge tracks edge.toml --pictures found
+    """
+    settings = load_config(config)
+    run = newest_run(settings.out_path)
+    drawn = draw_all(run, settings, pictures) if pictures else []
+    if as_json:
+        listed = [{**asdict(t), "label": t.label, "way": round(t.way, 1)} for t in run.tracks]
+        print(
+            json.dumps(
+                {"frames": run.frames, "loose": run.loose, "tracks": listed, "pictures": [str(p) for p in drawn]}
+            )
+        )
+        return
+    shown = run.tracks if everything else run.tracks[:ROWS]
+    if shown:
+        stdout_console().print(_table(shown))
+    left = f", the first {len(shown)} shown (--all shows the rest)" if len(shown) < len(run.tracks) else ""
+    print(
+        f"{number_of(run.frames, 'frame')}: {number_of(len(run.tracks), 'confirmed track')}{left}, "
+        f"{number_of(run.loose, 'detection')} in none"
+    )
+    for path in drawn:
+        print(path)
+
+
+def newest_run(folder: Path) -> Run:
+    """Of an output folder: the newest part, and those before it that are of the same run. Raises InputError where there is none."""
+    run, last = Run(), ("", -1)
+    found: dict[tuple[str, int], Found] = {}
+    parts = sorted(folder.glob("detections-*.jsonl"))
+    if not parts:
+        raise InputError(f"{folder}: no detections here; has irdim-edge run with this configuration?")
+    for part in parts:
+        for number, line in enumerate(_lines(part)):
+            here = (line["source"], line["frame"])
+            if number == 0 and not (
+                here[0] == last[0] and here[1] > last[1]
+            ):  # another run, not one that filled a part
+                run, found = Run(), {}
+            last = here
+            _count(line, run, found)
+    run.tracks = sorted(found.values(), key=lambda t: (-t.detections, t.source, t.track))
+    return run
+
+
+def _count(line: dict[str, Any], run: Run, found: dict[tuple[str, int], Found]) -> None:
+    run.frames += 1
+    source, frame = line["source"], line["frame"]
+    for track in line["tracks"]:
+        key = (source, track["track"])
+        if key not in found:
+            found[key] = Found(*key, line["utc"], frame)
+        found[key].still = track["still"]
+        found[key].see(track["seen"], track["x"], track["y"])
+    for detection in line["detections"]:
+        if detection["track"] is None:
+            run.loose += 1
+        else:
+            found[source, detection["track"]].report(detection["score"], detection["label"])
+
+
+def _lines(part: Path) -> Iterator[dict[str, Any]]:
+    """The whole lines of a part; the last may be just being written."""
+    with part.open(encoding="utf-8") as file:
+        for text in file:
+            try:
+                line = json.loads(text)
+            except ValueError:
+                return
+            if not isinstance(line, dict) or line.get("v") != 1:
+                raise InputError(f"{part}: not detections of this irdim")
+            yield line
+
+
+def _table(shown: Iterable[Found]) -> Table:
+    numbers = (Column(name, justify="right", no_wrap=True) for name in ("track", "frames", "detections", "score"))
+    way = Column("way, px", justify="right", no_wrap=True)
+    table = Table(Column("recording", overflow="fold"), *numbers, Column("label", no_wrap=True), way)
+    for t in shown:
+        score = f"{t.score:.2f}" if t.detections else "-"
+        label = "still" if t.still else t.label
+        row = (str(t.track), f"{t.first} to {t.last}", str(t.detections), score, label, f"{t.way:.0f}")
+        table.add_row(t.source, *row)
+    return table
+
+
+def draw_all(run: Run, settings: Config, folder: Path) -> list[Path]:
+    """One picture for each recording of the configuration that has a track. Raises InputError for a live camera, of which no frames are kept."""
+    if settings.camera.stream:
+        raise InputError("--pictures: of a live camera no frames are kept to draw on; see its live page (serve.port)")
+    sources = [open_source(file) for path in settings.camera.paths for file in sequences_at(Path(path))]
+    drawn = []
+    for source in sources:
+        here = [t for t in run.tracks if t.source == source.name]
+        if not here:
+            continue
+        drawn.append(folder / f"{source.name}.png")
+        with atomic_file(drawn[-1]) as file:
+            file.write(cv2.imencode(".png", draw(_middle(source), here))[1].tobytes())
+    return drawn
+
+
+def _middle(source: FrameSource) -> np.ndarray:
+    """A frame from the middle of a recording, (H, W)."""
+    pixels, middle = np.zeros(source.shape, source.dtype), (source.length or 0) // 2
+    for frame in source:
+        pixels = frame.pixels
+        if frame.index >= middle:
+            break
+    return pixels
+
+
+def draw(frame: np.ndarray, here: Iterable[Found]) -> np.ndarray:
+    """(zoom H, zoom W, 3) uint8 BGR: the frame, and over it the path of each track with its number at the end."""
+    low, high = np.percentile(frame, (0.5, 99.8))
+    grey = (200 * ((frame - low) / max(high - low, 1e-6)).clip(0, 1)).astype(np.uint8)
+    zoom = max(ZOOM_TO // frame.shape[1], 1)
+    shown = cv2.cvtColor(cv2.resize(grey, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_NEAREST), cv2.COLOR_GRAY2BGR)
+    for t in here:
+        colour = PATH_COLOUR if t.label == TARGET else OTHER_COLOUR
+        path = np.rint([((x + 0.5) * zoom, (y + 0.5) * zoom) for _, x, y in t.points]).astype(np.int32)
+        cv2.polylines(shown, [path.reshape(-1, 1, 2)], False, colour, 1, cv2.LINE_AA)
+        x, y = (int(v) for v in path[-1])
+        cv2.circle(shown, (x, y), 5, colour, 1, cv2.LINE_AA)
+        at = (min(x + 8, shown.shape[1] - 36), max(y - 6, 12))
+        for paint, width in (((20, 20, 20), 3), (colour, 1)):
+            cv2.putText(shown, f"{t.track}", at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, paint, width, cv2.LINE_AA)
+    return shown

@@ -1,0 +1,98 @@
+"""irdim-edge tracks: what the newest run found."""
+
+import json
+import re
+import subprocess
+import sys
+import threading
+
+import cv2
+import numpy as np
+import pytest
+from test_daemon import config, lines, place, record
+
+from irdim.errors import InputError
+from irdim_edge.config import load_config
+from irdim_edge.daemon import run
+from irdim_edge.tracks_command import POINTS, Found, newest_run
+
+
+@pytest.fixture(scope="module")
+def twice(small_bundle, tmp_path_factory):
+    """Two runs over the same recording, the second of frames that were shortened to 40."""
+    folder = tmp_path_factory.mktemp("twice")
+    path = config(folder, small_bundle)
+    record(folder / "clip.npy", noisy=(), flash=-1)
+    run(load_config(path), threading.Event())
+    record(folder / "clip.npy", 40, noisy=(), flash=-1)
+    run(load_config(path), threading.Event())
+    return folder
+
+
+def asked(folder, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "irdim_edge", "tracks", "edge.toml", *options]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder)
+
+
+def test_the_newest_run_is_summed_up(twice):
+    found = json.loads(asked(twice, "--json").stdout)
+    written = lines(twice, part=2)
+    assert found["frames"] == len(written) == 40
+    linked = [d for line in written for d in line["detections"] if d["track"] is not None]
+    assert sum(t["detections"] for t in found["tracks"]) == len(linked) > 10
+    assert found["loose"] == sum(len(line["detections"]) for line in written) - len(linked)
+    best = found["tracks"][0]
+    assert (best["label"], best["source"], best["last"]) == ("target", "clip", 39)
+    assert best["score"] == pytest.approx(np.mean([d["score"] for d in linked if d["track"] == best["track"]]))
+    places = {frame: (x, y) for frame, x, y in best["points"]}
+    of_it = [(line["frame"], d) for line in written for d in line["detections"] if d["track"] == best["track"]]
+    assert all(places[frame] == (d["x"], d["y"]) for frame, d in of_it)
+
+
+def test_the_path_is_drawn_over_the_recording(twice):
+    done = asked(twice, "--pictures", "found")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"40 frames: \d confirmed tracks?, \d+ detections? in none", done.stdout)
+    assert re.search(r"│ clip +│ +\d+ │ +\d+ to 39 │", done.stdout)
+    picture = cv2.imread(str(twice / "found/clip.png")).astype(int)
+    zoom = picture.shape[1] // 120
+    assert picture.shape == (96 * zoom, 120 * zoom, 3)
+    ys, xs = np.nonzero(picture[..., 2] - picture[..., 0] > 100)  # orange
+    x, y = place(39)
+    assert np.hypot(xs / zoom - x, ys / zoom - y).min() < 3
+    assert len(xs) > 20
+
+
+def test_a_run_that_filled_a_part_is_one_run(twice, tmp_path):
+    whole = (twice / "edge-out/detections-0002.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "detections-0003.jsonl").write_text("".join(whole[:25]))
+    (tmp_path / "detections-0004.jsonl").write_text("".join(whole[25:]) + '{"v":1,"torn')
+    parted, one = newest_run(tmp_path), newest_run(twice / "edge-out")
+    assert parted == one
+    assert parted.frames == 40
+
+
+def test_a_long_path_is_thinned_out_and_keeps_its_ends():
+    found = Found("a", 1, "", 0)
+    for frame in range(3 * POINTS):
+        found.see(frame, frame, 0.0)
+        found.see(frame, 99.0, 99.0)  # not twice on a frame
+    assert len(found.points) <= POINTS
+    assert found.points[0] == (0, 0, 0.0)
+    assert found.points[-1] == (3 * POINTS - 1, 3 * POINTS - 1, 0.0)
+    assert found.way == 3 * POINTS - 1
+
+
+def test_what_is_wrong_is_said(small_bundle, tmp_path):
+    with pytest.raises(InputError, match="has irdim-edge run"):
+        newest_run(tmp_path)
+    (tmp_path / "detections-0001.jsonl").write_text('{"v":7}\n')
+    with pytest.raises(InputError, match="not detections of this irdim"):
+        newest_run(tmp_path)
+    config(tmp_path, small_bundle, **{"camera.stream": "v4l2:/dev/video7"})
+    (tmp_path / "edge-out").mkdir()
+    (tmp_path / "edge-out/detections-0001.jsonl").write_text("")
+    done = asked(tmp_path, "--pictures", "found")
+    assert done.returncode == 2
+    assert "live camera" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
