@@ -1,6 +1,7 @@
 """Mining: what tracks say of recordings, with and without labels."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -115,8 +116,6 @@ def test_what_an_out_of_fold_network_does_not_see_is_said_of_a_track(recordings,
 
 def test_what_the_labels_answer_is_not_asked(small_data, small_run, tmp_path):
     """The same network over its own labelled data: every miss is labelled, every report on a label is right."""
-    import shutil
-
     shutil.copytree(small_data, tmp_path / "data")
     card, engine, _ = open_model(small_run)
     with Dataset.open(tmp_path / "data") as data:
@@ -154,3 +153,30 @@ def test_a_rejected_miss_is_not_asked_again_by_another_network(recordings, small
             data.decide(item.id, "reject", who="anna", why="birds")
         mine(data, [s], card, engine, options, by={"run": "another"})
         assert {(i.kind, i.frame) for i in data.queue_items()} == before
+
+
+def test_what_a_device_has_asked_is_not_asked_for_another_reason(recordings, small_run, tmp_path):
+    card, engine, _ = open_model(small_run)
+    options = MineOptions(TrackerOptions(report=card.thresholds.report), least=0.1)
+    shutil.copytree(recordings, tmp_path / "asked")
+    with Dataset.open(recordings) as data:
+        mine(data, [data.sequence("a")], card, engine, options)
+        mined = next(i for i in data.queue_items() if i.kind != "track")
+    with Dataset.open(tmp_path / "asked") as data:
+        data.enqueue(
+            key="from-a-device",
+            kind="low_confidence",
+            sequence_id=data.sequence("a").id,
+            frame=mined.frame,
+            box=mined.box,
+            score=0.5,
+            reason="weak",
+            provenance={},
+        )
+        mine(data, [data.sequence("a")], card, engine, options)
+        there = [
+            i.kind
+            for i in data.queue_items()
+            if i.frame == mined.frame and np.hypot(i.box.x - mined.box.x, i.box.y - mined.box.y) < 1
+        ]
+        assert [kind for kind in there if kind != "track"] == ["low_confidence"]

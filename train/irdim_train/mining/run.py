@@ -101,15 +101,15 @@ def mine(
 
 
 def _enqueue(data: Dataset, sequence: Sequence, verdicts: ListOf[Verdict], facts: Mapping[str, Any]) -> Counter[str]:
-    """How many were new, by kind. A place that was asked about before, by whatever network, is not asked about again."""
+    """How many were new, by kind. A place that was asked about before, by whatever network, device or for whatever reason, is not asked about again."""
     queued: Counter[str] = Counter()
     with data.transaction():
-        asked: dict[tuple[str, int], list[Box]] = {}
+        asked: dict[int, list[Box]] = {}
         for item in data.queue_items():
-            if item.sequence_id == sequence.id:
-                asked.setdefault((item.kind, item.frame), []).append(item.box)
+            if item.sequence_id == sequence.id and item.kind != TRACK:
+                asked.setdefault(item.frame, []).append(item.box)
         for v in verdicts:
-            here = asked.setdefault((v.kind, v.frame), [])
+            here = asked.setdefault(v.frame, [])
             if any(np.hypot(b.x - v.x, b.y - v.y) <= NEAR for b in here):
                 continue
             if not (0 <= v.x < sequence.width and 0 <= v.y < sequence.height):
