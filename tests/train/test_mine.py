@@ -74,6 +74,23 @@ def recordings(tmp_path: Path) -> Path:
     return tmp_path / "new"
 
 
+class Blind:
+    """The same network, sure that nothing is there: on every frame, or on the n-th that it sees."""
+
+    def __init__(self, engine, only: int | None = None) -> None:
+        self._engine, self._only, self._seen = engine, only, 0
+
+    def __getattr__(self, name: str):
+        return getattr(self._engine, name)
+
+    def run(self, planes):
+        output = self._engine.run(planes).copy()
+        if self._only in (None, self._seen):
+            output[CONFIDENCE] = -20.0
+        self._seen += 1
+        return output
+
+
 def test_unlabelled_recordings_get_their_tracks_proposed_once(recordings, small_run):
     card, engine, _ = open_model(small_run)
     with Dataset.open(recordings) as data:
@@ -95,21 +112,10 @@ def test_unlabelled_recordings_get_their_tracks_proposed_once(recordings, small_
 def test_what_an_out_of_fold_network_does_not_see_is_said_of_a_track(recordings, small_run):
     card, engine, _ = open_model(small_run)
 
-    class Blind:
-        """The same network, sure that nothing is there."""
-
-        def __getattr__(self, name: str):
-            return getattr(engine, name)
-
-        def run(self, planes):
-            output = engine.run(planes).copy()
-            output[CONFIDENCE] = -20.0
-            return output
-
     with Dataset.open(recordings) as data:
         options = MineOptions(TrackerOptions(report=card.thresholds.report))
         a, b = data.sequence("a"), data.sequence("b")
-        mine(data, [a, b], card, engine, options, out_of_fold={a.id: engine, b.id: Blind()})
+        mine(data, [a, b], card, engine, options, out_of_fold={a.id: engine, b.id: Blind(engine)})
         agree = {(i.sequence_id, i.provenance["out_of_fold"]) for i in data.queue_items() if i.kind == "track"}
         assert agree == {(a.id, True), (b.id, False)}
 
@@ -146,12 +152,13 @@ def test_a_rejected_miss_is_not_asked_again_by_another_network(recordings, small
     card, engine, _ = open_model(small_run)
     with Dataset.open(recordings) as data:
         s = data.sequence("a")
-        options = MineOptions(TrackerOptions(report=card.thresholds.report))
-        mine(data, [s], card, engine, options)
+        options = MineOptions(TrackerOptions(report=card.thresholds.report), least=0.1)
+        mine(data, [s], card, Blind(engine, only=20), options)
         before = {(i.kind, i.frame) for i in data.queue_items()}
+        assert "missed" in dict(before)
         for item in data.queue_items("open"):
             data.decide(item.id, "reject", who="anna", why="birds")
-        mine(data, [s], card, engine, options, by={"run": "another"})
+        mine(data, [s], card, Blind(engine, only=20), options, by={"run": "another"})
         assert {(i.kind, i.frame) for i in data.queue_items()} == before
 
 
@@ -160,8 +167,8 @@ def test_what_a_device_has_asked_is_not_asked_for_another_reason(recordings, sma
     options = MineOptions(TrackerOptions(report=card.thresholds.report), least=0.1)
     shutil.copytree(recordings, tmp_path / "asked")
     with Dataset.open(recordings) as data:
-        mine(data, [data.sequence("a")], card, engine, options)
-        mined = next(i for i in data.queue_items() if i.kind != "track")
+        mine(data, [data.sequence("a")], card, Blind(engine, only=20), options)
+        mined = next(i for i in data.queue_items() if i.kind == "missed")
     with Dataset.open(tmp_path / "asked") as data:
         data.enqueue(
             key="from-a-device",
@@ -173,7 +180,7 @@ def test_what_a_device_has_asked_is_not_asked_for_another_reason(recordings, sma
             reason="weak",
             provenance={},
         )
-        mine(data, [data.sequence("a")], card, engine, options)
+        mine(data, [data.sequence("a")], card, Blind(engine, only=20), options)
         there = [
             i.kind
             for i in data.queue_items()
