@@ -267,6 +267,28 @@ def test_a_decision_that_did_not_arrive_is_said_and_can_be_repeated(data, serve,
     assert [r[1] for r in reviews(data)] == ["target", "interference"]
 
 
+def test_it_begins_at_the_items_own_frame_and_rests_there(data, serve, browser):
+    """Sampled in the page itself: how long each frame is seen."""
+    page = opened(browser, serve(data))
+    seen = page.evaluate(
+        """() => new Promise((done) => {
+          const seen = [], began = performance.now();
+          const look = () => {
+            const text = document.getElementById("frame").textContent, now = performance.now();
+            if (seen.at(-1)?.text !== text) seen.push({ text, at: now });
+            now - began < 4000 ? setTimeout(look, 10) : done(seen);
+          };
+          look();
+        })"""
+    )
+    assert seen[0]["text"].endswith("●")
+    stays = [(one["text"].endswith("●"), after["at"] - one["at"]) for one, after in zip(seen, seen[1:], strict=False)]
+    own, others = ([stay for mine, stay in stays[1:] if mine is wanted] for wanted in (True, False))
+    assert max(others) < 900
+    assert own
+    assert min(own) > 900
+
+
 def test_help_lists_the_keys(data, serve, browser):
     page = opened(browser, serve(data))
     page.keyboard.press("?")

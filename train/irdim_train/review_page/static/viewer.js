@@ -2,7 +2,7 @@
 import { draw } from "./overlay.js";
 import { Pictures, paint } from "./pixels.js";
 
-const FPS = 8, STEP = 3;
+const FPS = 8, STEP = 3, HOLD = 1000; // ms that playing rests on the item's own frame
 
 export class Viewer {
   constructor(canvas, { changed, clicked }) {
@@ -19,6 +19,7 @@ export class Viewer {
   show(item, edit) {
     Object.assign(this, { item, edit, pictures: item?.pixels ? new Pictures(item) : null, windows: {}, zoomed: 1, drag: null });
     if (item) this.n = item.frame - item.cut.first;
+    this.arrived = performance.now();
     this.render();
   }
 
@@ -29,7 +30,8 @@ export class Viewer {
     if (!this.pictures || !(this.playing || this.blinking) || this.drag?.moved) return;
     const here = this.item.frame - this.item.cut.first;
     if (this.blinking) { if (performance.now() - (this.blinked ?? 0) > 400) { this.blinked = performance.now(); this.n = this.n === here ? Math.max(here - STEP, 0) : here; } }
-    else this.n = (this.n + 1) % this.pictures.count;
+    else if (this.n === here && performance.now() - this.arrived < HOLD) return;
+    else { this.n = (this.n + 1) % this.pictures.count; if (this.n === here) this.arrived = performance.now(); }
     this.render();
   }
 
