@@ -101,7 +101,7 @@ def export(
     chosen = bundle.description["calibration"]
     console.print(
         f"{number_of(score['frames'], 'frame')} ({scores['split']}), {score['protocol']}, threshold {score['threshold']:.3f}; "
-        f"{scores['changed']} of {scores['reported']} detections differ by more than 1 px or the threshold"
+        f"{scores['changed']} of {scores['reported']} detections of torch and INT8 together differ by more than 1 px or the threshold"
     )
     kinds = ", ".join(f"{n} {kind}" for kind, n in chosen["kinds"].items())
     console.print(f"{chosen['ranges']} ranges from {chosen['patches']} calibration patches ({kinds})")

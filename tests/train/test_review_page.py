@@ -1,5 +1,6 @@
 """The review page, in a real headless Chromium against a real server."""
 
+import itertools
 import json
 import os
 import re
@@ -282,7 +283,7 @@ def test_it_begins_at_the_items_own_frame_and_rests_there(data, serve, browser):
         })"""
     )
     assert seen[0]["text"].endswith("●")
-    stays = [(one["text"].endswith("●"), after["at"] - one["at"]) for one, after in zip(seen, seen[1:], strict=False)]
+    stays = [(one["text"].endswith("●"), after["at"] - one["at"]) for one, after in itertools.pairwise(seen)]
     own, others = ([stay for mine, stay in stays[1:] if mine is wanted] for wanted in (True, False))
     assert max(others) < 900
     assert own
