@@ -9,7 +9,9 @@ from irdim.boxes import TARGET, Box
 from irdim.scr import ROUNDING, core, local_scr, surroundings
 from irdim_train.checking.findings import Finding, cut_around
 
-LARGEST_AREA, LARGEST_SHARE = 81.0, 0.0012  # the SPIE's small target: px, share of the image
+LARGEST_AREA = (
+    81.0  # px; the SPIE's small target, which is 0.12 % of 256x256. A share would call 5x5 px large in a small frame
+)
 CLEAR = 5.0  # local SCR from which a spot can be measured
 LOOSE = 3.0  # a box of so many times the spot's sides is far too large,
 SPARE = 4.0  # if it is also so many px longer
@@ -55,10 +57,8 @@ class LabelCheck:
         scr, spot, offset = measure_spot(pixels, box)
         side = float(np.sqrt(box.w * box.h))
         self.targets.append((index, scr, side, spot, *offset))
-        area, share = box.w * box.h, box.w * box.h / pixels.size
-        if area > LARGEST_AREA or share > LARGEST_SHARE:
-            limit = f"{LARGEST_AREA:g} px" if area > LARGEST_AREA else f"{100 * LARGEST_SHARE:g} % of the image"
-            text = f"a target of {box.w:.0f}x{box.h:.0f} px is over the limit of small ones, {limit}"
+        if (area := box.w * box.h) > LARGEST_AREA:
+            text = f"a target of {box.w:.0f}x{box.h:.0f} px is over the limit of small ones, {LARGEST_AREA:g} px"
             self._find("large target", area, index, box, pixels, text)
         if side > LOOSE * spot and side > spot + SPARE:
             text = f"a box of {box.w:.0f}x{box.h:.0f} px around a target of about {spot:.0f} px; fit it to the target"
