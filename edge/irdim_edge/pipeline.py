@@ -23,14 +23,12 @@ from irdim.detector import Detector
 from irdim.input_step import Prepared
 from irdim.sources import Frame
 from irdim_edge.cameras import Began, Camera, Shot
+from irdim_edge.handover import LOOK, Handover
 
 TICK = 0.25  # seconds without a frame after which the feed gives None, so that its reader can look around
-LOOK = 0.1  # seconds between two looks at `stopping` while waiting
 HANGS = 30.0  # seconds that one run of the engine may take
-AHEAD = 2  # frames of a replay that wait
 # frames between being chosen and being read. Live: one runs, one is prepared meanwhile; another would only be older when its turn comes
 UNDER_WAY, UNDER_WAY_LIVE = 3, 2
-MOST_WAITING = 64  # frames of a live camera that wait; the oldest go beyond, and leave a gap
 
 
 class Bundles(Protocol):
@@ -75,48 +73,6 @@ def engine_threads(precision: str) -> int:
 
 
 Item = Began | Ready | BaseException | None
-
-
-class Handover:
-    """Between two threads: bounded, in order. Lossless, or the oldest frames go when it is full."""
-
-    def __init__(self, *, lossless: bool, stopping: threading.Event) -> None:
-        self.overrun = 0  # frames that found no room and left a gap
-        self._lossless, self._stopping = lossless, stopping
-        self._items: deque[Began | Shot] = deque()
-        self._condition, self._closed = threading.Condition(), False
-
-    def put(self, item: Began | Shot) -> None:
-        with self._condition:
-            while self._lossless and len(self._items) >= AHEAD and not self._stopping.is_set():
-                self._condition.wait(LOOK)
-            if len(self._items) >= MOST_WAITING:
-                oldest = next((i for i, one in enumerate(self._items) if isinstance(one, Shot)), None)
-                if oldest is not None:
-                    del self._items[oldest]
-                    self.overrun += 1
-            self._items.append(item)
-            self._condition.notify_all()
-
-    def close(self) -> None:
-        """Nothing more comes."""
-        with self._condition:
-            self._closed = True
-            self._condition.notify_all()
-
-    def take(self) -> list[Began | Shot]:
-        """What waits: one item where none may be lost, else all of one stream; nothing once it is closed and empty, or stopped."""
-        with self._condition:
-            while not self._items and not self._closed and not self._stopping.is_set():
-                self._condition.wait(LOOK)
-            if self._stopping.is_set() or not self._items:
-                return []
-            taken = [self._items.popleft()]
-            if not self._lossless and isinstance(taken[0], Shot):
-                while self._items and isinstance(self._items[0], Shot):
-                    taken.append(self._items.popleft())
-            self._condition.notify_all()
-            return taken
 
 
 class Feed:

@@ -19,7 +19,8 @@ from irdim_edge import daemon, pipeline
 from irdim_edge.cameras import Began, Shot
 from irdim_edge.config import load_config
 from irdim_edge.daemon import run
-from irdim_edge.pipeline import MOST_WAITING, Feed, Handover, Ready, engine_threads
+from irdim_edge.handover import MOST_WAITING, Handover
+from irdim_edge.pipeline import Feed, Ready, engine_threads
 
 
 def shot(index: int, fault: str = "") -> Shot:
