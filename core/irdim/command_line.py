@@ -12,9 +12,8 @@ from irdim.errors import InputError
 from irdim.memory import keep_freed_memory
 
 INTERRUPTED = 130
-USAGE: Any = (
-    typer.BadParameter.__base__
-)  # what typer raises where a command is not used as it should be; it has no public name
+# what typer raises where a command is not used as it should be; it has no public name
+USAGE: Any = typer.BadParameter.__base__
 
 
 def start(module: str) -> None:

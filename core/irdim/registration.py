@@ -46,8 +46,9 @@ def texture(frame: np.ndarray) -> Texture:
     if binned > 1:
         height, width = (n - n % binned for n in image.shape)
         image = cv2.resize(image[:height, :width], (width // binned, height // binned), interpolation=cv2.INTER_AREA)
-    smooth = math.sqrt(SMOOTH**2 - (binned**2 - 1) / 12) / binned  # binning has smoothed already
-    band = cv2.GaussianBlur(image, (0, 0), smooth) - _large_scales(image, 6 * SMOOTH / binned)
+    left = SMOOTH**2 - (binned**2 - 1) / 12  # binning has smoothed already, by 8 and more enough
+    smooth = cv2.GaussianBlur(image, (0, 0), math.sqrt(left) / binned) if left > 0 else image
+    band = smooth - _large_scales(image, max(6 * SMOOTH / binned, SMOOTH))
     limit = 6 * float(np.median(np.abs(band[::4, ::3])))
     np.clip(band, -limit, limit, out=band)  # one hot pixel or one bright target must not decide
     slope_y, slope_x = (cv2.Sobel(band, cv2.CV_32F, *order, ksize=1, scale=0.5) for order in ((0, 1), (1, 0)))

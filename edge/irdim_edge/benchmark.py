@@ -1,5 +1,6 @@
 """How fast a bundle runs here: the whole pipeline beside the bare engine, in turns in one run, and each stage."""
 
+import contextlib
 import threading
 import time
 from collections import Counter, defaultdict
@@ -68,12 +69,12 @@ class _NoTakeover:
 def measure(
     bundle: Bundle, *, precision: str, engine: str, threads: int, size: tuple[int, int], frames: int
 ) -> Measured:
-    """size: (H, W) of the frames; frames: of each round; threads: of ONNX Runtime in the pipeline, 0 as the daemon chooses them; the bare engine has all
-    cores. The pipeline is the daemon's: the input step of a frame and decoding, tracking and the message of another beside the engine. Raises InputError
-    where the engine cannot be had."""
+    """size: (H, W) of the frames; frames: of each round; threads: of ONNX Runtime, pipeline and bare engine; 0: as the daemon chooses them, the bare engine
+    with all cores. The pipeline is the daemon's: the input step of a frame, and decoding, tracking and the message of another, beside the engine.
+    Raises InputError where the engine cannot be had."""
     own_threads = threads or engine_threads(precision)
     detector = Detector.from_bundle(bundle, precision=precision, engine=engine, threads=own_threads)
-    bare = open_bundle_engine(bundle, precision=precision, engine=engine)
+    bare = open_bundle_engine(bundle, precision=precision, engine=engine, threads=threads)
     scene = moving_scene(size)
     seconds: dict[str, list[float]] = defaultdict(list)
     image = _pipeline(bundle, detector, scene, 5, seconds)[1]  # warms everything up
@@ -114,22 +115,22 @@ def _pipeline(
     detector.reset()
     feed = Feed(camera, detector, _NoTakeover(), threading.Event(), kept=0, note=_raise)
     taken, image = [], None
-    for item in feed:
-        if not isinstance(item, Ready) or isinstance(item.prepared, str):
-            continue
-        times = [time.perf_counter()]
-        step = detector.judge(item.shot.frame, item.prepared, item.output)
-        times.append(time.perf_counter())
-        tracker.update(step.frame.index, step.frame.time, step.detections, step.shift)
-        messages.line("memory", item.shot, step, tracker.links, tracker.tracks, tracker.options.report)
-        times.append(time.perf_counter())
-        seconds["input"].append(item.seconds)
-        seconds["engine"].append(item.engine_seconds)
-        for stage, spent in zip(("decode", "track"), np.diff(times), strict=True):
-            seconds[stage].append(float(spent))
-        taken.append(times[0])
-        image = item.prepared.image
-    feed.close()
+    with contextlib.closing(feed):
+        for item in feed:
+            if not isinstance(item, Ready) or isinstance(item.prepared, str):
+                continue
+            times = [time.perf_counter()]
+            step = detector.judge(item.shot.frame, item.prepared, item.output)
+            times.append(time.perf_counter())
+            tracker.update(step.frame.index, step.frame.time, step.detections, step.shift)
+            messages.line("memory", item.shot, step, tracker.links, tracker.tracks, tracker.options.report)
+            times.append(time.perf_counter())
+            seconds["input"].append(item.seconds)
+            seconds["engine"].append(item.engine_seconds)
+            for stage, spent in zip(("decode", "track"), np.diff(times), strict=True):
+                seconds[stage].append(float(spent))
+            taken.append(times[0])
+            image = item.prepared.image
     counted = taken[UNDER_WAY : UNDER_WAY + frames + 1]
     return (len(counted) - 1) / (counted[-1] - counted[0]), image
 

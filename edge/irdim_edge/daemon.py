@@ -26,7 +26,7 @@ from irdim_edge.live import LiveView
 from irdim_edge.logbook import Logbook
 from irdim_edge.output.messages import Messages
 from irdim_edge.output.opening import open_publishers, optics_of
-from irdim_edge.output.parts import Parts
+from irdim_edge.output.parts import DETECTIONS, VERDICTS, Parts
 from irdim_edge.pipeline import Feed, Ready, engine_threads
 from irdim_edge.serving import Idle, Server
 from irdim_edge.spool import Spool
@@ -43,7 +43,6 @@ logger = logging.getLogger("irdim_edge")
 EVERY = 1.0  # seconds between two writings of status.json, and two looks at the bundle's path
 EXPIRE_EVERY = 60.0  # seconds between two looks at the age of what waits in the spool
 TALLY_EVERY = 3600.0  # seconds that a tally covers
-DETECTIONS, VERDICTS = "detections", "verdicts"
 RELOADING = "reloading"  # state of a run that ends for another configuration
 
 
@@ -107,6 +106,7 @@ class _Run:
         self.summary.recovered = vars(self._spool.recovered)
         self._logbook = Logbook(config, camera, self.summary, self._spool, self._meanwhile)
         self._parts = Parts(config.out_path, DETECTIONS, VERDICTS, most_bytes=int(config.max_mb * (1 << 20)))
+        self.summary.first_part = self._parts.first
         self._writer = Writer(
             self._spool, self._logbook.budget, lambda line: self._write(VERDICTS, line), self.note, config.signer
         )
@@ -118,6 +118,7 @@ class _Run:
         self._expired = self._began - EXPIRE_EVERY
         self._stream: Began | None = None
         self._newest: Shot | None = None
+        self._told = False  # that the engine hangs
         self._save()
         self._saved = self._began - EVERY  # again with the first frame, so that nobody waits to see whether it works
         self._live = LiveView(config.camera.masks) if config.serve.port else None
@@ -267,9 +268,8 @@ class _Run:
         if time.monotonic() - self._saved < EVERY:
             return
         self._save()
-        if (
-            not self._camera.hangs and not self._feed.hangs
-        ):  # else the watchdog ends this process, since nothing else helps
+        self._look_at_engine()
+        if not (self._camera.hangs or self._feed.hangs):  # else the watchdog ends this process: nothing else helps
             self._notifier.alive(self.summary.line)
         self._tallies.keep()
         asked = self._reloading.is_set()
@@ -285,6 +285,14 @@ class _Run:
         if time.monotonic() - self._expired >= EXPIRE_EVERY:
             self._expired = time.monotonic()
             self._writer.then(self._spool.expire, once="expire")
+
+    def _look_at_engine(self) -> None:
+        """Say once that it hangs."""
+        if self._feed.hangs and not self._told:
+            error = InputError("the engine has not answered for long; the watchdog ends this process, if there is one")
+            logger.error("%s", error)
+            self.note(error)
+        self._told = self._feed.hangs
 
     def _look_at_configuration(self) -> None:
         """One that changed and can be used ends the run; whoever began it begins it anew. A recording is not begun anew."""

@@ -19,6 +19,7 @@ from irdim.engines.choice import engine_graph, tensorrt_is_there
 from irdim.engines.options import BuildOptions, parse_size, size_text
 from irdim.native.input import native
 from irdim.signing import read_public_key
+from irdim.wording import number_of
 from irdim_edge.config import STARTER_FOLDER
 from irdim_edge.wording import WITHOUT_TENSORRT, reworded
 
@@ -109,7 +110,9 @@ def bench(
     ] = None,
     size: Annotated[str, typer.Option(help="Frame size.")] = size_text(DEFAULTS.usual),
     frames: Annotated[int, typer.Option(min=2, help="Frames of each of the rounds.")] = 20,
-    threads: Annotated[int, typer.Option(min=0, help="Of ONNX Runtime in the pipeline; 0: as the daemon chooses.")] = 0,
+    threads: Annotated[
+        int, typer.Option(min=0, help="Of ONNX Runtime; 0: as the daemon chooses, the engine alone with all cores.")
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Measure the whole pipeline (input, engine, decoding, tracks) beside the bare engine, in turns in one run: frames/s, and each stage.
@@ -141,10 +144,9 @@ def bench(
     table.add_row("engine's threads in the pipeline", *(str(m.threads) for m in found))
     for stage in found[0].milliseconds:
         table.add_row(f"{stage}, ms", *("{:.1f} ({:.1f})".format(*m.milliseconds[stage]) for m in found))
+    alone = f"the engine alone has {number_of(threads, 'thread') if threads else 'all cores'}"
     step = "compiled for this CPU" if native() else "NumPy"
-    table.caption = (
-        f"frames of {size}; p50 and, in brackets, p99; the engine alone has all cores; input step on the host: {step}"
-    )
+    table.caption = f"frames of {size}; p50 and, in brackets, p99; {alone}; input step on the host: {step}"
     stdout_console().print(table)
 
 

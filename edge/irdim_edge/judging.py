@@ -44,7 +44,7 @@ class Judge:
         self._confirmed += self.tracker.confirmed
         self.bundle, self.detector = bundle, detector
         self._options = config.tracker_options(card.thresholds.report)
-        self.tracker = Tracker(self._options)
+        self.tracker = Tracker(self._options, first_id=self.tracker.next_id)
         self.cutter = Cutter(
             before=max(config.suspects.before, card.input.history - 1),
             after=config.suspects.after,

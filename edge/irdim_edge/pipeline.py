@@ -6,7 +6,6 @@ A replay loses nothing: each waits for the next. Of a live camera the newest fra
 the newest goes on to the engine; the older ones enter the history (so that its stack is the one it would be) and are counted as skipped.
 """
 
-import contextlib
 import os
 import queue
 import threading
@@ -27,6 +26,7 @@ from irdim_edge.handover import LOOK, Handover
 
 TICK = 0.25  # seconds without a frame after which the feed gives None, so that its reader can look around
 HANGS = 30.0  # seconds that one run of the engine may take
+LAST_RUN = 10.0  # seconds that its last one may take at the end; systemd waits 20
 # frames between being chosen and being read. Live: one runs, one is prepared meanwhile; another would only be older when its turn comes
 UNDER_WAY, UNDER_WAY_LIVE = 3, 2
 
@@ -135,12 +135,18 @@ class Feed:
         self._answers.put(taken)
 
     def close(self) -> None:
-        """End the threads. Those of a camera that ended end by themselves; one that a library holds up ends with the process."""
-        for thread in self._threads:
+        """End the threads. Those of a camera that ended end by themselves; one that a library holds up ends with the process. The engine is waited for: one
+        that comes back while the interpreter ends would abort it."""
+        *others, engine = self._threads
+        for thread in others:
             thread.join(LOOK)
             if thread.is_alive():
                 self._stopping.set()
                 thread.join(0.5)
+        engine.join(LOOK)
+        if engine.is_alive():
+            self._stopping.set()
+            engine.join(LAST_RUN)
 
     def _capture(self) -> None:
         try:
@@ -233,11 +239,13 @@ class Feed:
         """The engine thread. A new bundle is settled before the next frame is prepared, so that the detector does not change under way."""
         try:
             while not self._stopping.is_set():
-                with contextlib.suppress(queue.Empty):
+                try:
                     item = self._prepared.get(timeout=LOOK)
-                    self._ready.put(self._seen(item) if isinstance(item, Ready) else item)
-                    if item is None or isinstance(item, BaseException):
-                        return
+                except queue.Empty:
+                    continue
+                self._ready.put(self._seen(item) if isinstance(item, Ready) else item)
+                if item is None or isinstance(item, BaseException):
+                    return
         except BaseException as error:  # raised again where the feed is read
             self._ready.put(error)
 

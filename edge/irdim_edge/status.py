@@ -47,6 +47,7 @@ class Summary:
     evicted: int = 0
     recovered: dict[str, int] = field(default_factory=dict)
     detections_file: str = ""
+    first_part: int = 0  # number of the run's first files of detections and verdicts
     milliseconds: dict[str, dict[str, float]] = field(default_factory=dict)  # stage -> p50, p99 of the last frames
     skipped: int = 0  # frames that the engine had no time for
     camera_counts: Counter = field(default_factory=Counter)  # docs/cameras.md

@@ -12,14 +12,16 @@ import numpy as np
 import typer
 from rich.table import Column, Table
 
-from irdim.boxes import TARGET
+from irdim.boxes import INTERFERENCE, TARGET
 from irdim.console import stdout_console
 from irdim.errors import InputError
 from irdim.files import atomic_file
 from irdim.sources import FrameSource, open_source
 from irdim.wording import number_of
-from irdim_edge.cameras.replay import sequences_at
+from irdim_edge.cameras.replay import sequences_at, unique_names
 from irdim_edge.config import Config, load_config
+from irdim_edge.output.parts import DETECTIONS, parts_in
+from irdim_edge.status import read_status
 
 ROWS = 30  # tracks that a table shows
 POINTS = 2000  # of a path that are kept
@@ -30,8 +32,8 @@ ZOOM_TO = 900  # px; a picture of a smaller frame is enlarged by a whole number 
 @dataclass
 class Found:
     """A confirmed track, from when it was confirmed. first, last: frames on which it was seen, weakly too; utc: of the first; detections: those reported;
-    score: their mean; interference: how many of them have that label; way: px from the first to the last place; points: (frame, x, y) where it was seen,
-    thinned out."""
+    score: their mean; still: as the tracker judged it last; way: px from the first to the last place; points: (frame, x, y) where it was seen, thinned
+    out."""
 
     source: str
     track: int
@@ -40,13 +42,13 @@ class Found:
     last: int = -1
     detections: int = 0
     score: float = 0.0
-    interference: int = 0
     still: bool = False
     points: list[tuple[int, float, float]] = field(default_factory=list)
 
     @property
     def label(self) -> str:
-        return "interference" if self.still or 2 * self.interference > self.detections else TARGET
+        """What stands still is proposed as interference."""
+        return INTERFERENCE if self.still else TARGET
 
     @property
     def way(self) -> float:
@@ -62,19 +64,19 @@ class Found:
             self.points = [*self.points[:-1:2], self.points[-1]]
         self.points.append((frame, x, y))
 
-    def report(self, score: float, label: str) -> None:
+    def report(self, score: float) -> None:
         """One detection of it that was reported."""
         self.score = (self.score * self.detections + score) / (self.detections + 1)
         self.detections += 1
-        self.interference += label != TARGET
 
 
 @dataclass
 class Run:
-    """What one run found. loose: reported detections outside confirmed tracks, single ones most of them."""
+    """What one run found. loose: reported targets in no confirmed track, single ones most of them; interference: reported as no target."""
 
     frames: int = 0
     loose: int = 0
+    interference: int = 0
     tracks: list[Found] = field(default_factory=list)
 
 
@@ -97,7 +99,13 @@ def tracks(
         listed = [{**asdict(t), "label": t.label, "way": round(t.way, 1)} for t in run.tracks]
         print(
             json.dumps(
-                {"frames": run.frames, "loose": run.loose, "tracks": listed, "pictures": [str(p) for p in drawn]}
+                {
+                    "frames": run.frames,
+                    "loose": run.loose,
+                    "interference": run.interference,
+                    "tracks": listed,
+                    "pictures": [str(p) for p in drawn],
+                }
             )
         )
         return
@@ -107,27 +115,18 @@ def tracks(
     left = f", the first {len(shown)} shown (--all shows the rest)" if len(shown) < len(run.tracks) else ""
     print(
         f"{number_of(run.frames, 'frame')}: {number_of(len(run.tracks), 'confirmed track')}{left}, "
-        f"{number_of(run.loose, 'detection')} in none"
+        f"{number_of(run.loose, 'target')} reported in none; interference reported {number_of(run.interference, 'time')}"
     )
     for path in drawn:
         print(path)
 
 
 def newest_run(folder: Path) -> Run:
-    """Of an output folder: the newest part, and those before it that are of the same run. Raises InputError where there is none."""
-    run, last = Run(), ("", -1)
-    found: dict[tuple[str, int], Found] = {}
-    parts = sorted(folder.glob("detections-*.jsonl"))
-    if not parts:
-        raise InputError(f"{folder}: no detections here; has irdim-edge run with this configuration?")
-    for part in parts:
-        for number, line in enumerate(_lines(part)):
-            here = (line["source"], line["frame"])
-            if number == 0 and not (
-                here[0] == last[0] and here[1] > last[1]
-            ):  # another run, not one that filled a part
-                run, found = Run(), {}
-            last = here
+    """Of an output folder. Raises InputError where no run has written there."""
+    first = read_status(folder).get("first_part", 0)
+    run, found = Run(), dict[tuple[str, int], Found]()
+    for number, paths in sorted(parts_in(folder, DETECTIONS).items()):
+        for line in _lines(paths[0]) if number >= first else ():
             _count(line, run, found)
     run.tracks = sorted(found.values(), key=lambda t: (-t.detections, t.source, t.track))
     return run
@@ -143,15 +142,17 @@ def _count(line: dict[str, Any], run: Run, found: dict[tuple[str, int], Found]) 
         found[key].still = track["still"]
         found[key].see(track["seen"], track["x"], track["y"])
     for detection in line["detections"]:
-        if detection["track"] is None:
+        if detection["track"] is not None:
+            found[source, detection["track"]].report(detection["score"])
+        elif detection["label"] == TARGET:
             run.loose += 1
         else:
-            found[source, detection["track"]].report(detection["score"], detection["label"])
+            run.interference += 1
 
 
 def _lines(part: Path) -> Iterator[dict[str, Any]]:
     """The whole lines of a part; the last may be just being written."""
-    with part.open(encoding="utf-8") as file:
+    with part.open("rb") as file:
         for text in file:
             try:
                 line = json.loads(text)
@@ -178,13 +179,13 @@ def draw_all(run: Run, settings: Config, folder: Path) -> list[Path]:
     """One picture for each recording of the configuration that has a track. Raises InputError for a live camera, of which no frames are kept."""
     if settings.camera.stream:
         raise InputError("--pictures: of a live camera no frames are kept to draw on; see its live page (serve.port)")
-    sources = [open_source(file) for path in settings.camera.paths for file in sequences_at(Path(path))]
+    files = (file for path in settings.camera.paths for file in sequences_at(Path(path)))
     drawn = []
-    for source in sources:
-        here = [t for t in run.tracks if t.source == source.name]
+    for name, source in unique_names(map(open_source, files)):
+        here = [t for t in run.tracks if t.source == name]
         if not here:
             continue
-        drawn.append(folder / f"{source.name}.png")
+        drawn.append(folder / f"{name}.png")
         with atomic_file(drawn[-1]) as file:
             file.write(cv2.imencode(".png", draw(_middle(source), here))[1].tobytes())
     return drawn

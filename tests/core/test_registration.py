@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 from scipy.ndimage import fourier_shift, gaussian_filter
@@ -101,3 +102,15 @@ def test_what_comes_from_outside_the_frame_gives_no_difference():
     assert np.array_equal(aligned[1, :6], newer[:6])
     assert np.array_equal(aligned[2, :, -7:], newer[:, -7:])
     assert np.array_equal(aligned[1, 6:], older[:-6])
+
+
+def test_a_frame_of_several_megapixels_is_registered():
+    """Binned by eight, which smooths more than is asked for."""
+    rng = np.random.default_rng(3)
+    scene = cv2.GaussianBlur(rng.normal(0, 1, (1560, 2080)).astype(np.float32), (0, 0), 20) * 20000
+    older, newer = (
+        scene[10 + y : 1546 + y, 10 + x : 2058 + x] + rng.normal(0, 9, (1536, 2048)) for y, x in ((0, 0), (5, -7))
+    )
+    found = estimate_shift(texture(older), texture(newer))
+    assert texture(newer).binned == 8
+    assert np.abs(np.array(found) - (-5, 7)).max() < 0.3

@@ -1,5 +1,8 @@
 """Capture and the input step ahead of the engine: nothing of a replay is lost, of a live camera the newest frame counts."""
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -7,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_daemon import config, lines, record
+from test_daemon import config, lines, record, wait_for
 
 from irdim.bundle import Bundle
 from irdim.detector import Detector
@@ -260,3 +263,49 @@ def test_a_slow_engine_leaves_whole_lines_of_a_live_camera(small_bundle, tmp_pat
     seen = [line for line in found if line["status"] == "ok"]
     assert len(seen) > 10
     assert sum(bool(line["detections"]) for line in seen) > 0.8 * len(seen)
+
+
+SLOW = """
+import sys, tempfile, time
+from pathlib import Path
+import numpy as np, onnx
+from onnx import TensorProto, helper
+from irdim.command_line import start
+from irdim.engines.onnx import OnnxEngine
+
+# one call into ONNX Runtime that lasts: only there does the interpreter's end meet a thread that it cannot stop
+side = helper.make_tensor_value_info("a", TensorProto.FLOAT, [3000, 3000])
+nodes = [helper.make_node("MatMul", [f"{'abcdefgh'[i]}", "a"], ["abcdefghi"[i + 1]]) for i in range(8)]
+out = helper.make_tensor_value_info("i", TensorProto.FLOAT, [3000, 3000])
+graph = helper.make_graph(nodes, "slow", [side], [out])
+path = Path(tempfile.mkdtemp()) / "slow.onnx"
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+slow = OnnxEngine(path, threads=1)._session
+real, matrix = OnnxEngine.run, np.zeros((3000, 3000), np.float32)
+
+def run(self, image):
+    if len(sys.argv) > 2 and Path("go").exists():
+        Path("inside").touch()
+        slow.run(None, {"a": matrix})
+    return real(self, image)
+
+OnnxEngine.run = run
+start("irdim_edge.cli")
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "number", "code"),
+    [(["run", "edge.toml"], signal.SIGTERM, 0), (["bench", "--size", "160x128"], signal.SIGINT, 130)],
+)
+def test_an_engine_in_the_middle_of_a_run_is_waited_for_at_the_end(small_bundle, tmp_path, words, number, code):
+    record(tmp_path / "clip.npy", 200, noisy=(), flash=-1)
+    config(tmp_path, small_bundle)
+    (tmp_path / "go").touch()
+    command = [sys.executable, "-c", SLOW, *words]
+    running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    wait_for((tmp_path / "inside").exists)
+    running.send_signal(number)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == code, said
+    assert "terminate" not in said

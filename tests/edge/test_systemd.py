@@ -1,16 +1,22 @@
 """The daemon under systemd: what it says on the socket, and the unit that ships."""
 
+import contextlib
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import threading
+import time
 from pathlib import Path
 
 import pytest
 from test_daemon import EDGE, config, record
 
-from irdim_edge import systemd
+from irdim.engines.onnx import OnnxEngine
+from irdim_edge import daemon, pipeline, systemd
+from irdim_edge.config import load_config
+from irdim_edge.status import Summary
 from irdim_edge.systemd import Notifier
 
 UNIT = Path(__file__).resolve().parents[2] / "deploy" / "irdim-edge@.service"
@@ -33,6 +39,44 @@ def test_it_says_when_it_is_ready_alive_and_stopping(small_bundle, tmp_path):
         while (said := supervisor.recv(4096)) != b"STOPPING=1":
             assert said.startswith(b"WATCHDOG=1\n")
         assert running.wait(20) == 0
+
+
+def test_a_hung_engine_is_said_once_and_starves_the_watchdog(small_bundle, tmp_path, monkeypatch, caplog):
+    """Until it comes back: here after a while, in life with a new process."""
+    released, hung = threading.Event(), threading.Event()
+    real = OnnxEngine.run
+
+    def run_once(self, image):
+        if not hung.is_set():
+            hung.set()
+            released.wait(20)
+        return real(self, image)
+
+    monkeypatch.setattr(OnnxEngine, "run", run_once)
+    monkeypatch.setattr(pipeline, "HANGS", 1.0)
+    record(tmp_path / "clip.npy", length=40)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        supervisor.bind(str(tmp_path / "notify"))
+        supervisor.settimeout(20)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        settings = load_config(config(tmp_path, small_bundle))
+        given: list[Summary] = []
+        running = threading.Thread(target=lambda: given.append(daemon.run(settings, threading.Event())))
+        running.start()
+        assert hung.wait(20)
+        time.sleep(1.5)
+        supervisor.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while supervisor.recv(4096):
+                pass
+        time.sleep(2.5)
+        with pytest.raises(BlockingIOError):  # silence
+            supervisor.recv(4096)
+        released.set()
+        running.join(20)
+    assert (given[0].frames, given[0].errors) == (40, 1)
+    assert "has not answered" in given[0].last_error
+    assert caplog.text.count("has not answered") == 1
 
 
 def test_the_watchdog_is_fed_while_an_engine_is_built(monkeypatch, tmp_path):

@@ -129,7 +129,7 @@ def test_a_hang_up_signal_looks_at_once_and_does_not_end_the_run(small_bundle, t
     assert "unchanged" in journal
 
 
-@pytest.mark.parametrize("step", ["prime", "judge"])  # in the thread of the input step, and in the engine's
+@pytest.mark.parametrize("step", ["prime", "run", "judge"])  # in the threads of the input step, the engine, the tracks
 def test_a_new_bundle_that_fails_on_its_first_frame_leaves_it_to_the_old(small_bundle, tmp_path, monkeypatch, step):
     """Nothing that the trial run does not show, so the detector is made to fail by hand."""
     record(tmp_path / "clip.npy", 40)
@@ -146,7 +146,7 @@ def test_a_new_bundle_that_fails_on_its_first_frame_leaves_it_to_the_old(small_b
             Once.calls += 1
             bundle = Bundle.load(small_bundle)
             detector = Detector.from_bundle(bundle)
-            setattr(detector, step, fail)
+            setattr(detector.engine if step == "run" else detector, step, fail)
             return (bundle, detector) if Once.calls == 20 else None
 
     monkeypatch.setattr(daemon, "Takeover", Once)

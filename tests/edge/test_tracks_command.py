@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -11,10 +12,13 @@ import numpy as np
 import pytest
 from test_daemon import config, lines, place, record
 
+from irdim.bundle import Bundle
+from irdim.detector import Detector
 from irdim.errors import InputError
+from irdim_edge import daemon
 from irdim_edge.config import load_config
 from irdim_edge.daemon import run
-from irdim_edge.tracks_command import POINTS, Found, newest_run
+from irdim_edge.tracks_command import POINTS, Found, Run, newest_run
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +44,8 @@ def test_the_newest_run_is_summed_up(twice):
     assert found["frames"] == len(written) == 40
     linked = [d for line in written for d in line["detections"] if d["track"] is not None]
     assert sum(t["detections"] for t in found["tracks"]) == len(linked) > 10
-    assert found["loose"] == sum(len(line["detections"]) for line in written) - len(linked)
+    others = [d["label"] for line in written for d in line["detections"] if d["track"] is None]
+    assert (found["loose"], found["interference"]) == (others.count("target"), others.count("interference"))
     best = found["tracks"][0]
     assert (best["label"], best["source"], best["last"]) == ("target", "clip", 39)
     assert best["score"] == pytest.approx(np.mean([d["score"] for d in linked if d["track"] == best["track"]]))
@@ -52,7 +57,7 @@ def test_the_newest_run_is_summed_up(twice):
 def test_the_path_is_drawn_over_the_recording(twice):
     done = asked(twice, "--pictures", "found")
     assert done.returncode == 0, done.stderr
-    assert re.search(r"40 frames: \d confirmed tracks?, \d+ detections? in none", done.stdout)
+    assert re.search(r"40 frames: \d confirmed tracks?, \d+ targets? reported in none", done.stdout)
     assert re.search(r"│ clip +│ +\d+ │ +\d+ to 39 │", done.stdout)
     picture = cv2.imread(str(twice / "found/clip.png")).astype(int)
     zoom = picture.shape[1] // 120
@@ -63,13 +68,58 @@ def test_the_path_is_drawn_over_the_recording(twice):
     assert len(xs) > 20
 
 
-def test_a_run_that_filled_a_part_is_one_run(twice, tmp_path):
-    whole = (twice / "edge-out/detections-0002.jsonl").read_text().splitlines(keepends=True)
-    (tmp_path / "detections-0003.jsonl").write_text("".join(whole[:25]))
-    (tmp_path / "detections-0004.jsonl").write_text("".join(whole[25:]) + '{"v":1,"torn')
+def test_a_run_that_filled_parts_is_one_run(twice, tmp_path):
+    """The numbers are no text, and what lies before the run's first part, or is torn, does not count."""
+    whole = (twice / "edge-out/detections-0002.jsonl").read_bytes().splitlines(keepends=True)
+    before = (twice / "edge-out/detections-0001.jsonl").read_bytes()
+    (tmp_path / "detections-9998.jsonl").write_bytes(before)
+    (tmp_path / "detections-9999.jsonl").write_bytes(b"".join(whole[:25]))
+    (tmp_path / "detections-10000.jsonl").write_bytes(b"".join(whole[25:]) + b'\xff\xfe{"v":1,"torn')
+    (tmp_path / "detections-old.jsonl").write_bytes(before)
+    (tmp_path / "status.json").write_text('{"v": 1, "first_part": 9999}')
     parted, one = newest_run(tmp_path), newest_run(twice / "edge-out")
     assert parted == one
     assert parted.frames == 40
+
+
+def test_a_run_that_has_found_nothing_yet_is_not_the_one_before(twice, tmp_path):
+    shutil.copytree(twice / "edge-out", tmp_path / "out")
+    (tmp_path / "out/detections-0003.jsonl").write_bytes(b"")
+    (tmp_path / "out/status.json").write_text('{"v": 1, "first_part": 3}')
+    assert newest_run(tmp_path / "out") == Run()
+
+
+def test_recordings_of_one_name_are_told_apart(small_bundle, tmp_path):
+    """In the lines and in the pictures."""
+    for folder, length in (("a", 30), ("b", 40)):
+        record(tmp_path / folder / "clip.npy", length, noisy=(), flash=-1)
+    path = config(tmp_path, small_bundle, **{"camera.paths": ["a", "b"]})
+    run(load_config(path), threading.Event())
+    assert {line["source"]: line["frame"] for line in lines(tmp_path)} == {"clip": 29, "clip-2": 39}
+    found = json.loads(asked(tmp_path, "--json", "--pictures", "found").stdout)
+    assert found["pictures"] == ["found/clip.png", "found/clip-2.png"]
+    assert {t["source"] for t in found["tracks"]} == {"clip", "clip-2"}
+
+
+def test_tracks_of_two_bundles_have_numbers_of_their_own(small_bundle, tmp_path, monkeypatch):
+    """A new bundle's tracker goes on counting: a track of the old one is not continued by one of the same number."""
+    record(tmp_path / "clip.npy", 60, noisy=(), flash=-1)
+
+    class Once(daemon.Takeover):
+        calls = 0
+
+        def take(self):
+            Once.calls += 1
+            bundle = Bundle.load(small_bundle)
+            return (bundle, Detector.from_bundle(bundle, threads=1)) if Once.calls == 30 else None
+
+    monkeypatch.setattr(daemon, "Takeover", Once)
+    summary = run(load_config(config(tmp_path, small_bundle)), threading.Event())
+    assert summary.takeovers == 1
+    found = newest_run(tmp_path / "edge-out").tracks
+    assert len(found) == summary.tracks > 1
+    taken_over = 29
+    assert not [t for t in found if t.first < taken_over < t.last]
 
 
 def test_a_long_path_is_thinned_out_and_keeps_its_ends():
@@ -87,11 +137,12 @@ def test_what_is_wrong_is_said(small_bundle, tmp_path):
     with pytest.raises(InputError, match="has irdim-edge run"):
         newest_run(tmp_path)
     (tmp_path / "detections-0001.jsonl").write_text('{"v":7}\n')
+    (tmp_path / "status.json").write_text('{"v": 1, "first_part": 1}')
     with pytest.raises(InputError, match="not detections of this irdim"):
         newest_run(tmp_path)
     config(tmp_path, small_bundle, **{"camera.stream": "v4l2:/dev/video7"})
     (tmp_path / "edge-out").mkdir()
-    (tmp_path / "edge-out/detections-0001.jsonl").write_text("")
+    (tmp_path / "edge-out/status.json").write_text('{"v": 1, "first_part": 1}')
     done = asked(tmp_path, "--pictures", "found")
     assert done.returncode == 2
     assert "live camera" in done.stderr

@@ -21,11 +21,12 @@ WIDEST = 3  # frames by which the search for a track widens from one judged fram
 class Tracker:
     """Feed it every frame that the detector judged, in order; frames that it did not judge are left out."""
 
-    def __init__(self, options: TrackerOptions | None = None) -> None:
+    def __init__(self, options: TrackerOptions | None = None, *, first_id: int = 1) -> None:
+        """first_id: of the first track; a tracker that follows another goes on with its `next_id`, so that no two tracks have the same."""
         self.options = options or TrackerOptions()
         self.links: list[Track | None] = []  # of the detections of the last update, in their order
         self.confirmed = 0  # tracks confirmed so far
-        self._next_id = 1
+        self.next_id = first_id
         self._tracks: list[Track] = []
         self._frames: deque[Observed] = deque()
         o = self.options
@@ -96,8 +97,8 @@ class Tracker:
         linked: list[Track] = []
         for point, track in zip(points, result, strict=True):
             if track is None:
-                track = Track(self._next_id, deque(maxlen=self.options.keep or None))
-                self._next_id += 1
+                track = Track(self.next_id, deque(maxlen=self.options.keep or None))
+                self.next_id += 1
                 self._tracks.append(track)
             track.points.append(point)
             linked.append(track)

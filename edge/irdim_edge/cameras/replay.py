@@ -1,10 +1,11 @@
 """Recorded sequences as a camera: at their own rate or flat out, and none of their frames is lost."""
 
+import itertools
 import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +26,7 @@ class Replay:
     hangs = False
 
     def __init__(self, sources: list[FrameSource], rate: str | float, step: int = 1) -> None:
-        self.sources, self.rate, self.step = sources, rate, step
+        self.named, self.rate, self.step = unique_names(sources), rate, step
         self.counts: Counter[str] = Counter()
 
     @property
@@ -36,12 +37,12 @@ class Replay:
     def shots(self, stopping: threading.Event) -> Iterator[Began | Shot]:
         """One sequence after the other; one that breaks off is told, and the next one begins. Raises InputError at the end where some did."""
         broken: list[str] = []
-        for source in self.sources:
-            yield Began(source.name, source.interval, partial(_digest, source))
+        for name, source in self.named:
+            yield Began(name, source.interval, partial(_digest, source))
             try:
                 yield from self._shots(source, stopping)
             except InputError as error:
-                if len(self.sources) > 1:
+                if len(self.named) > 1:
                     logger.error("%s; going on with the next recording", error)
                 broken.append(str(error))
         if broken:
@@ -79,6 +80,16 @@ def open_replay(
         check_interval(str(file), source.interval, nominal, step)
         sources.append(source)
     return Replay(sources, rate, step)
+
+
+def unique_names(sources: Iterable[FrameSource]) -> list[tuple[str, FrameSource]]:
+    """Each with its name; of several that have the same one, from different folders, the later ones are numbered."""
+    named: dict[str, FrameSource] = {}
+    for source in sources:
+        again = (f"{source.name}-{n}" for n in itertools.count(2))
+        name = source.name if source.name not in named else next(name for name in again if name not in named)
+        named[name] = source
+    return list(named.items())
 
 
 def sequences_at(path: Path) -> list[Path]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from irdim_edge.json_lines import JsonLines, cut_torn_tail
 
+DETECTIONS, VERDICTS = "detections", "verdicts"  # names of what the daemon writes
 PARTS = 8  # a part takes at most this fraction of the room for all
 
 
@@ -20,9 +21,10 @@ class Parts:
         self._lock = threading.Lock()
         self._lines: dict[str, JsonLines] = {}
         there = self._there()
+        self.first = max(there, default=0) + 1  # number that this run begins with
         for path in there.get(max(there, default=0), []):
             cut_torn_tail(path)
-        self._begin(max(there, default=0) + 1)
+        self._begin(self.first)
 
     def path(self, name: str) -> Path:
         """The file of that name that is written now."""
@@ -70,10 +72,14 @@ class Parts:
                     path.unlink()
 
     def _there(self) -> dict[int, list[Path]]:
-        """Parts by their number."""
-        found: dict[int, list[Path]] = {}
-        for path in self._folder.glob("*-*.jsonl"):
-            name, _, number = path.stem.rpartition("-")
-            if name in self._names and number.isdecimal():
-                found.setdefault(int(number), []).append(path)
-        return found
+        return parts_in(self._folder, *self._names)
+
+
+def parts_in(folder: Path, *names: str) -> dict[int, list[Path]]:
+    """The files of an output folder that have one of these names, by their number."""
+    found: dict[int, list[Path]] = {}
+    for path in folder.glob("*-*.jsonl"):
+        name, _, number = path.stem.rpartition("-")
+        if name in names and number.isdecimal():
+            found.setdefault(int(number), []).append(path)
+    return found

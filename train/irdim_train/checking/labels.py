@@ -9,9 +9,8 @@ from irdim.boxes import TARGET, Box
 from irdim.scr import ROUNDING, core, local_scr, surroundings
 from irdim_train.checking.findings import Finding, cut_around
 
-LARGEST_AREA = (
-    81.0  # px; the SPIE's small target, which is 0.12 % of 256x256. A share would call 5x5 px large in a small frame
-)
+# px; the SPIE's small target, which is 0.12 % of 256x256. A share would call 5x5 px large in a small frame
+LARGEST_AREA = 81.0
 CLEAR = 5.0  # local SCR from which a spot can be measured
 LOOSE = 3.0  # a box of so many times the spot's sides is far too large,
 SPARE = 4.0  # if it is also so many px longer

@@ -15,6 +15,7 @@ from irdim.dataset import Dataset, Sequence
 from irdim.dataset.records import TRACK, LabelledBox
 from irdim.engines import Engine
 from irdim.errors import InputError
+from irdim.fieldlog.records import SAMPLE
 from irdim.tracks import STILL, Point, Track, TrackerOptions, Verdict
 from irdim_train.evaluate import detect_sequences
 from irdim_train.labelling.propose import Proposal
@@ -106,7 +107,7 @@ def _enqueue(data: Dataset, sequence: Sequence, verdicts: ListOf[Verdict], facts
     with data.transaction():
         asked: dict[int, list[Box]] = {}
         for item in data.queue_items():
-            if item.sequence_id == sequence.id and item.kind != TRACK:
+            if item.sequence_id == sequence.id and item.kind not in (TRACK, SAMPLE):
                 asked.setdefault(item.frame, []).append(item.box)
         for v in verdicts:
             here = asked.setdefault(v.frame, [])
