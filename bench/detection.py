@@ -56,6 +56,9 @@ def main() -> None:
     parser.add_argument("--networks", type=Path, nargs="*", default=[])
     parser.add_argument("--yolo", type=Path, nargs="*", default=[])
     parser.add_argument("--python", type=Path, help="Of an environment with Ultralytics, to time --yolo.")
+    parser.add_argument(
+        "--no-classical", action="store_true", help="Leave the classical detectors out, which take longest."
+    )
     parser.add_argument("--split", default="test")
     parser.add_argument("--frame-step", type=int, default=4)
     asked = parser.parse_args()
@@ -63,7 +66,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     with Dataset.open(asked.data) as data:
         spec = InputSpec(frame_step=asked.frame_step)
-        for name, measure in methods(data, asked.networks, asked.yolo, asked.python, spec).items():
+        for name, measure in methods(data, asked, spec).items():
             rows.append({"method": name, **measure(asked.split)})
             print(json.dumps(rows[-1]), flush=True)
             written = {"command": " ".join(sys.argv), "date": str(date.today()), "rows": rows}
@@ -72,19 +75,17 @@ def main() -> None:
     print(table(rows))
 
 
-def methods(
-    data: Dataset, networks: list[Path], yolo: list[Path], python: Path | None, spec: InputSpec
-) -> dict[str, Callable[[str], dict[str, Any]]]:
+def methods(data: Dataset, asked: argparse.Namespace, spec: InputSpec) -> dict[str, Callable[[str], dict[str, Any]]]:
     """Name to what measures it on a split."""
     found: dict[str, Callable[[str], dict[str, Any]]] = {}
-    for path in networks:
+    for path in asked.networks:
         for name, card, engine, one in engines(path):
             found[name] = partial(score_network, data, card, engine, one)
-    for out in yolo:
+    for out in asked.yolo:
         for evidence in (False, True):
             name = f"YOLO11n, {out.name}" + ", with evidence" * evidence
-            found[name] = partial(score_yolo, data, out, spec, evidence, python)
-    for detectors in (*((d,) for d in DETECTORS), DETECTORS):
+            found[name] = partial(score_yolo, data, out, spec, evidence, asked.python)
+    for detectors in () if asked.no_classical else (*((d,) for d in DETECTORS), DETECTORS):
         name = detectors[0] if len(detectors) == 1 else "mean of the three"
         found[name] = partial(score_classical, data, detectors, spec)
     return found
