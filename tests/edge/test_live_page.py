@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from browsing import needs_chromium, sync_api
-from test_daemon import EDGE, config, record
+from test_daemon import EDGE, config, record, wait_for
 from test_serving import TOKEN, free_port
 
 pytestmark = needs_chromium
@@ -120,8 +120,7 @@ def test_picture_overlay_difference_and_counters(browser, daemon):
     assert "sigma" in (page.text_content("#window") or "")
     assert np.abs(original - difference).mean() > 5
     page.locator("#high").fill("0")
-    page.wait_for_timeout(1500)
-    assert pixels(page).mean() > difference.mean() + 20  # half the pixels are white now
+    wait_for(lambda: pixels(page).mean() > difference.mean() + 20)  # half the pixels are white now
     page.locator("#view").hover()
     page.mouse.wheel(0, -400)
     assert np.abs(pixels(page) - difference).mean() > 5
