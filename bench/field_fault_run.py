@@ -302,7 +302,8 @@ class Run:
     def evicted(self) -> set[str]:
         found = set()
         for path in (self.work / "edge/spool").glob(f"{EVICTED.split('.')[0]}*.jsonl"):
-            found |= {json.loads(line)["name"] for line in path.read_bytes().split(b"\n")[:-1]}
+            lines = map(json.loads, path.read_bytes().split(b"\n")[:-1])
+            found |= {line["name"] for line in lines if "name" in line}
         return found
 
     def table(self, seconds: float, ways: dict[str, Proxy]) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from irdim.errors import InputError
 from irdim.fieldlog import read_any
+from irdim_edge.spool import OLDER
 from soaking.course import Course, Sample
 
 matplotlib.use("Agg")
@@ -26,6 +27,7 @@ class Counted:
 
     frames: int = 0
     lost: int = 0  # frames that a run went past without a line
+    passed: int = 0  # those behind a broken frame of their recording
     doubled: int = 0
     foreign: int = 0  # lines of no frame of the list, or out of order
     torn: int = 0  # lines that are no JSON
@@ -36,7 +38,8 @@ class Counted:
     uploaded: int = 0
     evicted: int = 0
     waiting: int = 0
-    lost_logs: int = 0  # named, and neither uploaded, evicted nor waiting
+    lost_logs: int = 0  # named, and neither uploaded, evicted nor waiting, nor among the forgotten
+    forgotten: int = 0  # evictions that the record only counts any more
     doubled_logs: int = 0  # named twice
     unnamed_logs: int = 0  # there, without a verdict line
     broken_logs: int = 0  # at the destination, and do not read
@@ -58,9 +61,9 @@ class Counted:
 def count(work: Path, course: Course) -> Counted:
     """Hold what lies in `work` (out, spool, depot) against the recordings and against itself."""
     counted = Counted()
-    for parts, frames in zip(course.runs, course.said, strict=True):
+    for run, (parts, frames) in enumerate(zip(course.runs, course.said, strict=True)):
         lines = [line for part in parts for line in read(work / f"out/detections-{part:04d}.jsonl", counted)]
-        _hold([(line["source"], line["frame"]) for line in lines], course.playlist, counted)
+        _hold([(line["source"], line["frame"]) for line in lines], course.playlist, counted, course.broken.get(run))
         counted.unwritten += max(0, frames - len(lines))
     _hold_logs(work, counted)
     return counted
@@ -75,15 +78,24 @@ def read(path: Path, counted: Counted) -> Iterator[dict]:
             counted.torn += 1
 
 
-def _hold(seen: list[tuple[str, int]], playlist: list[tuple[str, int]], counted: Counted) -> None:
-    """One run: every frame of the list up to the last one seen, once, in order."""
+def _hold(
+    seen: list[tuple[str, int]],
+    playlist: list[tuple[str, int]],
+    counted: Counted,
+    broken: tuple[str, int] | None,
+) -> None:
+    """One run: every frame of the list up to the last one seen, once, in order; but for those behind a broken frame, where the replay goes on with the
+    next recording."""
     counted.frames += len(seen)
     whole = [(name, frame) for name, frames in playlist for frame in range(frames)]
     place = {key: i for i, key in enumerate(whole)}
     at = [place[key] for key in seen if key in place]
     counted.foreign += len(seen) - len(at) + sum(b < a for a, b in itertools.pairwise(at))
     counted.doubled += len(at) - len(set(at))
-    counted.lost += max(at, default=-1) + 1 - len(set(at))
+    missing = [whole[i] for i in set(range(max(at, default=-1) + 1)) - set(at)]
+    passed = [key for key in missing if broken and key[0].endswith(broken[0]) and key[1] >= broken[1]]
+    counted.passed += len(passed)
+    counted.lost += len(missing) - len(passed)
 
 
 def _hold_logs(work: Path, counted: Counted) -> None:
@@ -96,14 +108,17 @@ def _hold_logs(work: Path, counted: Counted) -> None:
             else:
                 named[line["log"]] += 1
     spool = work / "spool" / "logs"
-    gone = {line["name"] for path in spool.glob("evicted*.jsonl") for line in read(path, counted)}
+    record = [line for path in spool.glob("evicted*.jsonl") for line in read(path, counted)]
+    gone = {line["name"] for line in record if "name" in line}
+    older = spool / OLDER
+    counted.forgotten = next(read(older, counted), {}).get("before", 0) if older.exists() else 0
     depot = {p.name: p for p in (work / "depot").glob("*.irlog") if not p.name.startswith(".")}
     waiting = {p.name for p in spool.rglob("*.irlog")}
     counted.tallies = sum("-tally-" in name for name in depot)
     suspects = {name for name in depot if "-tally-" not in name}
     counted.named, counted.uploaded, counted.waiting = len(named), len(suspects), len(waiting)
     counted.evicted = len(gone & set(named))
-    counted.lost_logs = len(set(named) - suspects - gone - waiting)
+    counted.lost_logs = max(0, len(set(named) - suspects - gone - waiting) - counted.forgotten)
     counted.doubled_logs = sum(named.values()) - len(named)
     counted.unnamed_logs = len(suspects - set(named))
     for path in depot.values():
@@ -153,8 +168,8 @@ def table(course: Course, counted: Counted, minutes: float) -> str:
         ("torn lines left", str(counted.torn)),
         ("verdict lines; without a log", f"{counted.verdicts:,}; {_listed(counted.without_log)}"),
         (
-            "field logs named / uploaded / evicted / waiting",
-            f"{counted.named:,} / {counted.uploaded:,} / {counted.evicted:,} / {counted.waiting:,}",
+            "field logs named / uploaded / evicted and on record / waiting; evictions that the record only counts",
+            f"{counted.named:,} / {counted.uploaded:,} / {counted.evicted:,} / {counted.waiting:,}; {counted.forgotten:,}",
         ),
         (
             "**logs lost / doubled / unreadable at the destination**",

@@ -115,6 +115,7 @@ class Faults:
         image = sorted((self.work / "recordings" / "images").iterdir())[SHORT // 2]
         whole = image.read_bytes()
         image.write_bytes(whole[: len(whole) // 2])
+        self.course.broken[len(self.course.runs) - 1] = ("images", SHORT // 2)
         frames = self.daemon.status().get("frames", 0)
         with suppress(subprocess.TimeoutExpired):
             self.daemon.process.wait(150)

@@ -96,7 +96,7 @@ class Bundle:
         path = Path(path)
         if (path / "run.json").is_file() and not (path / DESCRIPTION).exists():
             raise InputError(f"{path}: a run; make a bundle of it with irdim-export {path} --int8")
-        description = read_json(path / DESCRIPTION, "bundle description")
+        description = read_json(path / DESCRIPTION, "bundle (irdim-export makes one)")
         if not isinstance(description, dict) or description.get("format") != FORMAT:
             raise InputError(f"{path / DESCRIPTION}: not an irdim bundle; make one with irdim-export RUN --int8")
         if description.get("version") not in READ:

@@ -157,7 +157,7 @@ class _Run:
             self._uploader.stop()
         self.summary.state = state
         self._sum_up()
-        self._keep_status()
+        self._keep_status(self.summary.frames)
         for publisher in self._publishers:
             publisher.close()
         if self._server is not None:
@@ -348,7 +348,8 @@ class _Run:
         """Bring the summary up to date; it is written in the writer's thread, however long the disk takes."""
         self._saved = time.monotonic()
         self._sum_up()
-        self._writer.then(self._keep_status, once="status")
+        frames = self.summary.frames  # whose lines the writer has before this
+        self._writer.then(lambda: self._keep_status(frames), once="status")
 
     def _sum_up(self) -> None:
         s = self.summary
@@ -358,7 +359,8 @@ class _Run:
         s.messages = sum((p.counts for p in self._publishers), Counter())
         s.messages_trouble = "; ".join(p.trouble for p in self._publishers if p.trouble)
 
-    def _keep_status(self) -> None:
+    def _keep_status(self, frames: int) -> None:
+        """frames: as many as have their line."""
         s = self.summary
         s.suspects, s.dropped = self._writer.logged, self._writer.dropped
         s.evicted = sum(self._spool.evicted.values())
@@ -368,7 +370,7 @@ class _Run:
             s.upload_error = self._uploader.state.last_error
         try:
             s.waiting = len(self._spool.entries())
-            s.save(self._config.out_path)
+            s.save(self._config.out_path, frames)
             self._parts.sync()
         except OSError as error:
             self.note(error)

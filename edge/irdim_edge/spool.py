@@ -6,6 +6,7 @@ in `evicted.jsonl`, synced before the file goes. What is in the spool leaves it 
 """
 
 import contextlib
+import json
 import os
 import threading
 import time
@@ -25,7 +26,8 @@ from irdim_edge.spool_index import Entry, Index
 EVICTED, DAMAGED, UPLOADING, WRITING = "evicted.jsonl", "damaged", "upload.lock", "writer.lock"
 NOT_TAKEN = "not taken"
 MOST_DAMAGED = 0.05  # share of the spool's bytes that damaged files may take besides
-MOST_RECORD = 0.025  # as much evicted.jsonl before it becomes evicted.1.jsonl, of which there is one
+OLDER = "evicted.1.jsonl"
+MOST_RECORD = 0.025  # as much evicted.jsonl before it becomes OLDER, of which there is one
 LEAST_RECORD = 1 << 20  # bytes that it may have however small the spool is: some 3,000 evictions
 DAY = 86400.0
 FORGET_EVERY = 3600.0  # seconds between two clearings of the index
@@ -217,9 +219,12 @@ class Spool:
     def _record(self, leaving: list[Entry], why: str) -> None:
         path = self.folder / EVICTED
         if path.is_file() and path.stat().st_size > max(MOST_RECORD * self.bounds.bytes, LEAST_RECORD):
-            path.replace(path.with_name("evicted.1.jsonl"))
+            path.replace(path.with_name(OLDER))
+        begins = not path.exists() and path.with_name(OLDER).exists()
         lines = JsonLines(path)
         try:
+            if begins:
+                lines.write({"v": 1, "before": recorded(path.with_name(OLDER))})
             at = datetime.fromtimestamp(self._clock(), timezone.utc).isoformat(timespec="seconds")
             for e in leaving:
                 lines.write({**e.to_json(), "at": at, "why": why})
@@ -227,6 +232,18 @@ class Spool:
             lines.close()
         if why != NOT_TAKEN:  # it was never in
             self.evicted.update(e.kind for e in leaving)
+
+
+def recorded(path: Path) -> int:
+    """Evictions on record up to the end of a file: its own, and those before it, which its first line counts."""
+    with path.open("rb") as file:
+        first = file.readline()
+        own = sum(line.endswith(b"\n") for line in file)
+    try:
+        before = json.loads(first).get("before")
+    except (ValueError, AttributeError):
+        before = None
+    return own + (int(first.endswith(b"\n")) if before is None else int(before))
 
 
 def _kind_and_score(path: Path) -> tuple[str, float]:

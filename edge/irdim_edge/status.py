@@ -95,15 +95,17 @@ class Summary:
             ("dropped", _counts(self.dropped)),
             ("uploaded", f"{self.uploaded} ({self.upload_error})" if self.upload_error else _number(self.uploaded)),
             ("messages", "; ".join(filter(None, [_counts(self.messages), self.messages_trouble]))),
-            ("waiting in the spool", _number(self.waiting)),
+            ("waiting in the spool", f"{self.waiting}, tallies included" if self.waiting else ""),
             ("evicted", _number(self.evicted)),
             ("errors", f"{self.errors} ({self.last_error})" if self.last_error else _number(self.errors)),
         ]
         return [(name, value) for name, value in happened if value]
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, frames: int | None = None) -> None:
+        """frames: to be named instead of those counted so far."""
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        write_json(folder / FILE, {**self.to_json(), "updated": now})
+        counted = self.frames if frames is None else frames
+        write_json(folder / FILE, {**self.to_json(), "frames": counted, "updated": now})
 
 
 def read_status(folder: Path) -> dict[str, Any]:

@@ -88,11 +88,15 @@ def tracks(
     everything: Annotated[bool, typer.Option("--all", help="All tracks, not the longest alone.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, with every track's path.")] = False,
 ) -> None:
-    """List the confirmed tracks that the newest run found, those with the most detections first.
+    """List the confirmed tracks that the newest run found, those that were reported most often first.
+
+    A picture shows a frame from the middle of its recording, the paths from where each track was confirmed, and a circle where it was seen last: orange,
+    or violet where it stands still.
 
     Example: irdim-edge tracks edge.toml --pictures found
     """
     settings = load_config(config)
+    status = read_status(settings.out_path)
     run = newest_run(settings.out_path)
     drawn = draw_all(run, settings, pictures) if pictures else []
     if as_json:
@@ -112,10 +116,11 @@ def tracks(
     shown = run.tracks if everything else run.tracks[:ROWS]
     if shown:
         stdout_console().print(_table(shown))
+    print(f"{settings.out_path}: run of {status.get('started', '?')}, bundle {status.get('bundle', '')[:12]}")
     left = f", the first {len(shown)} shown (--all shows the rest)" if len(shown) < len(run.tracks) else ""
     print(
         f"{number_of(run.frames, 'frame')}: {number_of(len(run.tracks), 'confirmed track')}{left}, "
-        f"{number_of(run.loose, 'target')} reported in none; interference reported {number_of(run.interference, 'time')}"
+        f"{number_of(run.loose, 'target')} reported in none or before it was confirmed, interference reported {number_of(run.interference, 'time')}"
     )
     for path in drawn:
         print(path)
@@ -164,7 +169,7 @@ def _lines(part: Path) -> Iterator[dict[str, Any]]:
 
 
 def _table(shown: Iterable[Found]) -> Table:
-    numbers = (Column(name, justify="right", no_wrap=True) for name in ("track", "frames", "detections", "score"))
+    numbers = (Column(name, justify="right", no_wrap=True) for name in ("track", "frames", "reported", "score"))
     way = Column("way, px", justify="right", no_wrap=True)
     table = Table(Column("recording", overflow="fold"), *numbers, Column("label", no_wrap=True), way)
     for t in shown:
@@ -176,15 +181,14 @@ def _table(shown: Iterable[Found]) -> Table:
 
 
 def draw_all(run: Run, settings: Config, folder: Path) -> list[Path]:
-    """One picture for each recording of the configuration that has a track. Raises InputError for a live camera, of which no frames are kept."""
+    """One picture for each recording of the configuration, so that none is left of a run before. Raises InputError for a live camera, of which no frames
+    are kept."""
     if settings.camera.stream:
         raise InputError("--pictures: of a live camera no frames are kept to draw on; see its live page (serve.port)")
     files = (file for path in settings.camera.paths for file in sequences_at(Path(path)))
     drawn = []
     for name, source in unique_names(map(open_source, files)):
         here = [t for t in run.tracks if t.source == name]
-        if not here:
-            continue
         drawn.append(folder / f"{name}.png")
         with atomic_file(drawn[-1]) as file:
             file.write(cv2.imencode(".png", draw(_middle(source), here))[1].tobytes())
@@ -209,7 +213,7 @@ def draw(frame: np.ndarray, here: Iterable[Found]) -> np.ndarray:
     shown = cv2.cvtColor(cv2.resize(grey, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_NEAREST), cv2.COLOR_GRAY2BGR)
     for t in here:
         colour = PATH_COLOUR if t.label == TARGET else OTHER_COLOUR
-        path = np.rint([((x + 0.5) * zoom, (y + 0.5) * zoom) for _, x, y in t.points]).astype(np.int32)
+        path = np.rint([(x * zoom, y * zoom) for _, x, y in t.points]).astype(np.int32)
         cv2.polylines(shown, [path.reshape(-1, 1, 2)], False, colour, 1, cv2.LINE_AA)
         x, y = (int(v) for v in path[-1])
         cv2.circle(shown, (x, y), 5, colour, 1, cv2.LINE_AA)

@@ -33,8 +33,9 @@ def write_parity_report(
     words = [
         f"{scores['int8']['frames']} whole frames ({parity.split}), {scores['int8']['protocol']}, threshold {scores['int8']['threshold']:.3f}; "
         f"milliseconds are medians of the bare engine on this machine, frame by frame in turn.",
-        f"{parity.changed} of {parity.reported} reported detections are in one of {engines[0]} and {engines[-1]} only (more than 1 px apart, or on the "
-        f"other side of the threshold). Scores of the {drift['detections']} others moved by {drift['mean']:.4f} on average, {drift['largest']:.3f} at most.",
+        f"{engines[0]} and {engines[-1]} together report {parity.reported} detections, each counted by itself; {parity.changed} are in one of them only "
+        "(more than 1 px apart, or on the other side of the threshold). "
+        f"Scores of the {drift['detections']} that both have moved by {drift['mean']:.4f} on average, {drift['largest']:.3f} at most.",
         f"F1 of {engines[-1]} less that of {engines[0]}: {_difference(scores['difference'])}.",
         f"Ranges: {calibration['ranges']}, from {calibration['patches']} calibration patches "
         f"({', '.join(f'{n} {kind}' for kind, n in calibration['kinds'].items())}; digest {calibration['digest'][:12]}). Opset {bundle.description['opset']}. "
@@ -106,7 +107,7 @@ def _curves(parity: SideBySide) -> Figure:
 def _examples_words(parity: SideBySide) -> str:
     if not parity.examples:
         return "None: both report the same."
-    return f"The strongest {len(parity.examples)}. Orange: labelled target. Green: the detection that only one engine reports."
+    return f"The strongest {len(parity.examples)}. Orange: labelled target. Violet: labelled interference. Green: the detection that only one engine reports."
 
 
 def _examples(parity: SideBySide, data: Dataset) -> list[Figure]:

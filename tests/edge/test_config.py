@@ -53,12 +53,15 @@ def test_paths_count_from_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[camera]\npath = 'x'", "unknown key 'camera.path'"),
-        ("bundel = 'x'", "unknown key 'bundel'"),
+        ("[camera]\npath = 'x'", "unknown key 'camera.path'; did you mean camera.paths?"),
+        ("bundel = 'x'", "unknown key 'bundel'; did you mean bundle?"),
         ("precision = 'int4'", "precision: "),
         ("[spool]\nmax_mb = -1", "spool.max_mb: "),
         ("[suspects]\nafter = 9", "more than tracker.lag 5"),
-        ("[tracker]\nconfirm_hits = 9", "more than tracker.confirm_window"),
+        (
+            "[tracker]\nconfirm_hits = 9",
+            "tracker.confirm_hits, 9, is more than tracker.confirm_window, 5; raise that one",
+        ),
         ("[camera]\nname = 'a/b'", "camera.name: "),
         ("[camera]\npaths = []", "camera.paths: "),
         ("x = [", "not readable TOML"),
@@ -108,7 +111,7 @@ def test_what_is_given_is_checked_and_written(small_bundle, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--bundle", "nowhere"], "there is no bundle description"),
+        (["--bundle", "nowhere"], "there is no bundle"),
         (["--source", "nowhere"], "there is no such sequence"),
         (["--source", "."], "no sequence in this folder"),
         (["--rate", "0"], "error: --rate: must be"),

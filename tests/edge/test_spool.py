@@ -14,7 +14,7 @@ from logs import add, suspect
 from irdim.errors import InputError
 from irdim.fieldlog import pack_log, read_log
 from irdim_edge.json_lines import JsonLines
-from irdim_edge.spool import DAMAGED, DAY, EVICTED, Bounds, Spool
+from irdim_edge.spool import DAMAGED, DAY, EVICTED, OLDER, Bounds, Spool, recorded
 from irdim_edge.spool_index import INDEX
 
 SIZE = len(pack_log(suspect(0))[1])
@@ -27,6 +27,10 @@ def spool(folder: Path, files: int = 100, size: int = 1 << 30, **more) -> Spool:
 def evictions(folder: Path) -> list[dict]:
     path = folder / EVICTED
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def evictions_in(path: Path) -> int:
+    return sum('"name"' in line for line in path.read_text().splitlines())
 
 
 def test_logs_wait_most_valuable_first_and_are_whole(tmp_path):
@@ -70,6 +74,11 @@ def test_the_record_of_evictions_stays_small_beside_the_spool(tmp_path, monkeypa
     records = [p.stat().st_size for p in tmp_path.glob("evicted*.jsonl")]
     assert len(records) == 2
     assert sum(records) < 0.05 * box.bounds.bytes + 500  # a line each
+    kept = [json.loads(line) for p in tmp_path.glob("evicted*.jsonl") for line in p.read_text().splitlines()]
+    named = [line["name"] for line in kept if "name" in line]
+    assert len(named) < sum(box.evicted.values())
+    assert recorded(tmp_path / EVICTED) == sum(box.evicted.values())  # those that are forgotten are counted
+    assert recorded(tmp_path / OLDER) - recorded(tmp_path / EVICTED) == -evictions_in(tmp_path / EVICTED)
     assert evictions(tmp_path)[-1]["score"] == 0.36
 
 

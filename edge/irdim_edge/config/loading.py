@@ -1,5 +1,6 @@
 """Reading and writing a configuration: TOML, relative paths counted from its folder, an unknown key refused."""
 
+import difflib
 import json
 import math
 import sys
@@ -25,7 +26,9 @@ def load_config(path: Path) -> Config:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file; irdim-edge config prints one to begin with") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); name the configuration, a file") from None
+    except UnicodeDecodeError as error:
         raise InputError(f"{path}: not readable TOML ({error})") from None
     return parse_config(text, Path(path))
 
@@ -72,6 +75,15 @@ def _is_section(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, Section)
 
 
+def _keys() -> list[str]:
+    """All that there are, as SECTION.KEY."""
+    found = []
+    for name, f in Config.model_fields.items():
+        section = f.annotation.model_fields if _is_section(f.annotation) else None  # type: ignore[union-attr]
+        found += [name] if section is None else [f"{name}.{key}" for key in section]
+    return found
+
+
 def _absolute(config: Config, folder: Path) -> Config:
     def at(text: str) -> str:
         return str(folder / Path(text).expanduser()) if text else ""
@@ -104,7 +116,8 @@ def _first(error: ValidationError) -> str:
     one = error.errors()[0]
     key = ".".join(str(part) for part in one["loc"])
     if one["type"] == "extra_forbidden":
-        return f"unknown key '{key}'; irdim-edge config lists the keys"
+        near = difflib.get_close_matches(key, _keys(), n=1)
+        return f"unknown key '{key}'; {f'did you mean {near[0]}? ' if near else ''}irdim-edge config lists the keys"
     message = one["msg"].removeprefix("Value error, ")
     if not key or isinstance(one["input"], dict):
         return message

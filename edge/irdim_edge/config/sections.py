@@ -69,7 +69,9 @@ class CameraSection(Section):
 
 
 class TrackerSection(Section):
-    confirm_hits: int = Field(default=_DEFAULTS.confirm_hits, ge=1, description="Detections that confirm a track ...")
+    confirm_hits: int = Field(
+        default=_DEFAULTS.confirm_hits, ge=1, description="Detections, weak ones too, that confirm a track ..."
+    )
     confirm_window: int = Field(default=_DEFAULTS.confirm_window, ge=1, description="... within so many frames.")
     max_gap: int = Field(
         default=_DEFAULTS.max_gap, ge=0, description="Frames in a row without a detection that a track survives."

@@ -80,7 +80,10 @@ class Config(Section):
         if self.suspects.after > self.tracker.lag:
             raise ValueError(f"suspects.after is {self.suspects.after}, more than tracker.lag {self.tracker.lag}")
         if self.tracker.confirm_hits > self.tracker.confirm_window:
-            raise ValueError("tracker.confirm_hits is more than tracker.confirm_window")
+            hits, window = self.tracker.confirm_hits, self.tracker.confirm_window
+            raise ValueError(
+                f"tracker.confirm_hits, {hits}, is more than tracker.confirm_window, {window}; raise that one"
+            )
         if wrong := [key for key in self.require_signed_by if not is_public_key(key)]:
             raise ValueError(f"require_signed_by: '{wrong[0]}' is no public key (64 hex digits)")
         return self

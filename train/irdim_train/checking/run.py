@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from irdim.boxes import TARGET
+from irdim.dataset import SPLITS
 from irdim.errors import InputError
 from irdim_train.checking.findings import Finding, Severity, cut_around
 from irdim_train.checking.frames import SEEN_AS, FrameCheck, thumbnail
@@ -46,7 +47,7 @@ class Checked:
 
     @property
     def splits(self) -> list[str]:
-        return list(dict.fromkeys(s.subject.split for s in self.seen))
+        return sorted({s.subject.split for s in self.seen}, key=lambda split: ("", *SPLITS).index(split or ""))
 
     def frame_step(self) -> tuple[int, str]:
         """See suggest_frame_step."""

@@ -72,7 +72,12 @@ def command(
     if checked.seen:
         step, why = checked.frame_step()
         console.print(f"suggested: --frame-step {step} ({why})")
-    console.print("something here would harm training" if checked.harmful else "nothing that would harm training")
+    if checked.harmful:
+        console.print("something here would harm training")
+    elif checked.seen and not len(checked.column("box")):
+        console.print("nothing can be trained on it yet: no target is labelled")
+    else:
+        console.print("nothing that would harm training")
     if html is not None:
         console.print(f"page: {html}", markup=False)
     raise typer.Exit(int(checked.harmful))

@@ -57,10 +57,11 @@ def command(
         console = stdout_console(soft_wrap=True)
         kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(result.kinds.items())) or "no new queue items"
         replays = f", {result.replayed} in another file" if result.replayed else ""
+        again = f", {result.again} of what is asked already" if result.again else ""
         tallies = f" and {number_of(result.tallies, 'tally', 'tallies')}" if result.tallies else ""
         logs = len(result.added) - result.tallies
         lines = [
-            f"{number_of(logs, 'field log')}{tallies} ingested ({kinds}), {result.there} were there already{replays}"
+            f"{number_of(logs, 'field log')}{tallies} ingested ({kinds}{again}), {result.there} were there already{replays}"
         ]
         lines += [f"clock: {name}: {text}" for name, text in result.clocks.items()]
         before = result.quarantined_before

@@ -87,9 +87,9 @@ def command(
             console.print(f"{len(pictures)} pictures in {picture}", markup=False)
         if ask and listed:
             _ask(console, opened, listed, who)
-        else:
+        elif ask is not None or not wanted:
             _list(console, opened, listed)
-            console.print(f"{len(items)} open", markup=False)
+        console.print(f"{len(items)} open", markup=False)
 
 
 def _page(data: Path, host: str, port: int, who: str, browser: bool) -> None:

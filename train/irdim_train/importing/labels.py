@@ -1,6 +1,7 @@
 """Labels as their files say them, and the CSV files with the columns frame, label, x, y, width, height (x, y: top-left corner, pixels)."""
 
 import csv
+import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -17,6 +18,7 @@ TARGETS = (  # names that are targets in any layout, without spaces, dashes and 
     "missile",
 )
 COLUMNS = ("frame", "label", "x", "y", "width", "height")
+MISSPELT = 0.75  # likeness (difflib) from which a name is taken for a misspelt one
 _ROUNDING = 1e-6  # px, of centres that were written as edges or as parts of the image
 
 
@@ -79,8 +81,8 @@ def read_labels(path: Path, origin: int) -> list[Label]:
 def classes_of(names: Mapping[str, int] | Iterable[str], given: Mapping[str, str], own: bool = True) -> dict[str, str]:
     """Class of each name: as `given`, else by the name. names: how often each occurs, where that is known.
 
-    In our own layouts (`own`) every name is a target, but those that say interference or ignore. In those of other tools, which may hold
-    anything, a name has to be one of TARGETS. Raises InputError where the class of a name is not known.
+    In our own layouts (`own`) every name is a target, but those that say interference or ignore, or nearly so: these are misspelt. In those of other tools,
+    which may hold anything, a name has to be one of TARGETS. Raises InputError where the class of a name is not known.
     """
     found = sorted(set(names))
     for name, label in given.items():
@@ -108,7 +110,13 @@ def _class_of(name: str, own: bool) -> str:
     plain = name.lower()
     if plain in (INTERFERENCE, IGNORE):
         return plain
-    return TARGET if own or re.sub(r"[ _-]", "", plain) in TARGETS else ""
+    misspelt = difflib.get_close_matches(plain, (INTERFERENCE, IGNORE), cutoff=MISSPELT)
+    return TARGET if is_target(name) or (own and not misspelt) else ""
+
+
+def is_target(name: str) -> bool:
+    """Whether a label's name says that it is a target, in any layout."""
+    return re.sub(r"[ _-]", "", name.lower()) in TARGETS
 
 
 def _label(path: Path, row: int, cells: dict[str, str], origin: int) -> Label | None:

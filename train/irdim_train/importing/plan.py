@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from irdim.boxes import TARGET
 from irdim.errors import InputError
 from irdim.sources import FrameSource
 from irdim.sources.video import Video
 from irdim.wording import number_of
 from irdim_train.importing.found import Found, Options
-from irdim_train.importing.labels import Label, classes_of
+from irdim_train.importing.labels import Label, classes_of, is_target
 from irdim_train.importing.layouts import find_sequences
 from irdim_train.importing.masks import STILLS
 from irdim_train.importing.recordings import WHY
@@ -91,7 +92,10 @@ def plan_import(
     notes += _notes_on_missing_labels(found)
     if any(one.layout == STILLS for one in found):
         notes.append("single images have no older frames: nothing can be trained on their differences")
-    return Import(found, labels, sources, _classes(found, labels, classes or {}), groups, step, tuple(notes))
+    known = _classes(found, labels, classes or {})
+    if taken := [n for n, label in known.items() if label == TARGET and not is_target(n) and n not in (classes or {})]:
+        notes.append(f"taken for targets: {', '.join(taken)}; --map {taken[0]}=interference (or ignore) says otherwise")
+    return Import(found, labels, sources, known, groups, step, tuple(notes))
 
 
 def _notes_on_missing_labels(found: Sequence[Found]) -> list[str]:

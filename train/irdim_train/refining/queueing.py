@@ -65,7 +65,7 @@ def enqueue_doubts(
 def reason(d: Doubt) -> str:
     """In words, with the loss as labelled."""
     says = {
-        UNLABELLED: f"the network is {d.found:.0%} sure of a {d.box.label} here, nothing is labelled",
+        UNLABELLED: f"the network is {d.found:.0%} sure of {_article(d.box.label)} here, nothing is labelled",
         MISPLACED: f"the network is {d.found:.0%} sure of it {d.away:.1f} px away from the label",
         WRONG_CATEGORY: f"the network takes it for {_article(d.box.label)}",
         LABELLED_BACKGROUND: f"the network sees nothing at this {d.box.label} ({d.found:.0%})",
