@@ -21,6 +21,9 @@ from irdim.files import atomic_file
 TRUTH, MIMIC, REPORTED = (84, 180, 255), (234, 146, 199), (98, 217, 127)
 
 
+CUT, CUT_ZOOM = 32, 5  # px, half the side of what is shown around a place; px of the screen for each
+
+
 @dataclass(frozen=True)
 class Table:
     """heads: column titles; rows: cells. Numbers are set to the right, floats with four decimals."""
@@ -121,6 +124,18 @@ def show_frame(
         cv2.circle(shown, centre, 6 * zoom, REPORTED, 1, cv2.LINE_AA)
         _write_beside(shown, f"{d.score:.2f}", centre, 6 * zoom)
     return shown
+
+
+def show_around(
+    image: np.ndarray, at: tuple[float, float], labels: Sequence[Box] = (), detections: Sequence[Detection] = ()
+) -> np.ndarray:
+    """A cut of a frame (H, W) around a place (x, y), as it is and beside it marked as by `show_frame`, enlarged."""
+    cut = []
+    for place, size in zip((at[1], at[0]), image.shape, strict=True):
+        first = int(np.clip(place - CUT, 0, max(size - 2 * CUT, 0))) * CUT_ZOOM
+        cut.append(slice(first, first + 2 * CUT * CUT_ZOOM))
+    marked = show_frame(image, labels, detections, zoom=CUT_ZOOM)
+    return side_by_side([shown[cut[0], cut[1]] for shown in (show_frame(image, zoom=CUT_ZOOM), marked)])
 
 
 def _write_beside(image: np.ndarray, text: str, centre: tuple[int, int], radius: int) -> None:

@@ -7,12 +7,9 @@ import numpy as np
 
 from irdim.bundle import Bundle
 from irdim.dataset import Dataset
-from irdim.report import Figure, Section, Table, picture, plot, show_frame, side_by_side, write_report
+from irdim.report import Figure, Section, Table, picture, plot, show_around, write_report
 from irdim_export.layers import Layer, int8_share
 from irdim_export.parity import Changed, SideBySide
-
-CUT = 32  # px; half the side of an example
-ZOOM = 5
 
 
 def write_parity_report(
@@ -118,10 +115,6 @@ def _example(changed: Changed, data: Dataset) -> Figure:
     sequence = data.sequence(changed.sequence)
     frame = data.frames(sequence)[changed.frame]
     labels = data.boxes(sequence).get(changed.frame, [])
-    shown = show_frame(frame, list(labels), [changed.detection], zoom=ZOOM)
-    plain = show_frame(frame, zoom=ZOOM)
-    top = int(np.clip(changed.detection.y - CUT, 0, max(frame.shape[0] - 2 * CUT, 0))) * ZOOM
-    left = int(np.clip(changed.detection.x - CUT, 0, max(frame.shape[1] - 2 * CUT, 0))) * ZOOM
-    cut = np.s_[top : top + 2 * CUT * ZOOM, left : left + 2 * CUT * ZOOM]
+    shown = show_around(frame, (changed.detection.x, changed.detection.y), labels, [changed.detection])
     caption = f"{changed.sequence}, frame {changed.frame}: only {changed.by}, score {changed.detection.score:.2f}"
-    return picture(side_by_side([plain[cut], shown[cut]]), caption)
+    return picture(shown, caption)

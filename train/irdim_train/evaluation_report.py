@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from irdim.dataset import Dataset
 from irdim.files import write_json
 from irdim.metrics import FEWEST
 from irdim.report import Figure, Section, Table, on_white, write_report
 from irdim_train.breakdown import PROPERTIES
 from irdim_train.evaluated import Evaluated, operating_points
+from irdim_train.evaluation_examples import missed_and_wrong
 from irdim_train.evaluation_plots import draw_plots
 
 DESCRIPTION, FORMAT, VERSION = "evaluation.json", "irdim-evaluation", 1
@@ -26,7 +28,9 @@ def write_evaluation(folder: Path, model: Path, data: Path, evaluated: Evaluated
         f"{model} on {data}, split {evaluated.split}: {frames} frames of {sequences} sequences, {evaluated.result.warming} more without full "
         f"history; {evaluated.engine}."
     )
-    write_report(folder / "report.html", "Evaluation", note, _sections(evaluated, plots))
+    with Dataset.open(data) as opened:
+        missed, wrong = missed_and_wrong(opened, evaluated)
+    write_report(folder / "report.html", "Evaluation", note, [*_sections(evaluated, plots), *_examples(missed, wrong)])
 
 
 def describe(model: Path, data: Path, evaluated: Evaluated) -> dict[str, Any]:
@@ -89,6 +93,18 @@ def _sections(evaluated: Evaluated, plots: Mapping[str, Figure]) -> list[Section
             [_sequence_table(evaluated)],
             [plots["sequences"]],
         ),
+    ]
+
+
+def _examples(missed: list[Figure], wrong: list[Figure]) -> list[Section]:
+    words = "Left as it is, right with orange for labelled targets, violet for interference and green for what was reported."
+    return [
+        Section(
+            "Missed targets",
+            [f"{words} Those first that were nearest to being reported."] if missed else ["None."],
+            figures=missed,
+        ),
+        Section("False alarms", ["The strongest first."] if wrong else ["None."], figures=wrong),
     ]
 
 
