@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from irdim.bundle import Bundle
 from irdim.console import stdout_console
 from irdim.cuda.gpu import Gpu
 from irdim.engines.building import open_built
@@ -80,6 +81,7 @@ def export(
 
     out = out or Path("bundles") / run.resolve().name
     options = ExportOptions(ranges, calibration, score_on, whole, sensitive, qat, signer)
+    before = _run_of(out)
     bundle = make(run, out, options, progress=show)
     built = None
     if engine:
@@ -121,7 +123,17 @@ def export(
     if built:
         console.print(f"{built.path}: {built.engine.name}; agrees with ONNX Runtime: {built.agreement}")
     console.print(f"what changed, in pictures: {out / 'parity.html'}")
+    if before not in ("", bundle.description["run_digest"]):
+        console.print(f"note: it replaces the bundle of another run ({before[:12]}), which was there")
     console.print(f"bundle {out} ({bundle.digest[:12]}); next: irdim-edge config --bundle {out}")
+
+
+def _run_of(out: Path) -> str:
+    """Digest of the run that the bundle in a folder was made from; empty where there is none."""
+    try:
+        return str(Bundle.load(out).description.get("run_digest", ""))
+    except InputError:
+        return ""
 
 
 def _newest_run() -> Path:

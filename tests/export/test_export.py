@@ -149,3 +149,26 @@ def test_settings_are_compared_on_a_stretch_of_each_sequence(small_data):
         assert [len(frames) for _, frames in some] == [27] * 4
         assert some[0][1] == range(6, 33)
         assert len(stretches(sequences, 7, 60)) == 2
+
+
+def test_a_bundle_of_another_run_is_not_replaced_without_a_word(small_run, small_bundle, tmp_path):
+    shutil.copytree(small_bundle, tmp_path / "bundle")
+    shutil.copytree(small_run, tmp_path / "again")
+    run = tmp_path / "again" / "run.json"
+    run.write_text(run.read_text() + "\n")  # another digest
+    command = [
+        sys.executable,
+        "-m",
+        "irdim_export",
+        "--ranges",
+        "minmax",
+        "--calibration",
+        "64",
+        "--out",
+        "bundle",
+        "--int8",
+    ]
+    for words, told in (([str(small_run)], False), (["again"], True)):
+        done = subprocess.run([*command[:3], *words, *command[3:]], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert ("replaces the bundle of another run" in done.stdout) is told

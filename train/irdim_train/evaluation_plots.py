@@ -45,12 +45,15 @@ def draw_plots(evaluated: Evaluated) -> dict[str, Figure]:
             caption = f"{PROPERTIES[name].title}: Pd ({main}), with 95 % intervals where five sequences or more have such targets."
             draw = partial(_ranges, ranges=ranges, title=PROPERTIES[name].title)
             plots[f"by-{name}"] = plot(draw, caption)
-    scores = [(n, m.at(threshold).f1) for n, m in evaluated.result.per_sequence.items()]
+    scores = [(n, at.f1) for n, m in evaluated.result.per_sequence.items() if (at := m.at(threshold)).targets]
     scores.sort(key=lambda item: item[1])
     height = 1.2 + 0.19 * min(len(scores), MOST_NAMED)
     overall = evaluated.result.metric.at(threshold).f1
     plots["sequences"] = plot(
-        partial(_sequences, scores=scores, overall=overall), "F1 of each sequence.", size=(7.0, height), wide=True
+        partial(_sequences, scores=scores, overall=overall),
+        "F1 of each sequence with a target.",
+        size=(7.0, height),
+        wide=True,
     )
     return plots
 

@@ -175,8 +175,15 @@ def _breakdown_table(evaluated: Evaluated) -> Table:
 
 def _sequence_table(evaluated: Evaluated) -> Table:
     scores = {n: m.at(evaluated.threshold) for n, m in evaluated.result.per_sequence.items()}
-    rows = [
-        [name, s.frames, s.targets, s.precision, s.recall, s.f1, s.false_alarms_per_frame]
-        for name, s in sorted(scores.items(), key=lambda item: item[1].f1)
+    rows = [  # without a target there is nothing to be found: no recall, no F1
+        [
+            name,
+            s.frames,
+            s.targets,
+            s.precision,
+            *((s.recall, s.f1) if s.targets else ("", "")),
+            s.false_alarms_per_frame,
+        ]
+        for name, s in sorted(scores.items(), key=lambda item: (not item[1].targets, item[1].f1))
     ]
     return Table(["sequence", "frames", "targets", "precision", "recall (Pd)", "F1", "false alarms/frame"], rows)
