@@ -113,7 +113,8 @@ def demo(
     config = _edge_config(_camera(loop, data, generated=source is None), bundle)
     summary = json.loads(loop.call("irdim-edge", "run", config, "--json"))
     loop.note(
-        f"{summary['frames']} frames, {summary['detections']} detections, suspects: {sum(summary['suspects'].values())}"
+        f"{summary['frames']} frames, {summary['detections'] - summary['interference']} targets and {summary['interference']} times "
+        f"interference reported, suspects: {sum(summary['suspects'].values())}"
     )
     loop.call("irdim-edge", "upload", config)
     depot = DEMO / "depot"
