@@ -26,9 +26,8 @@ class Course:
     runs: list[list[int]] = field(default_factory=list)
     said: list[int] = field(default_factory=list)  # frames that status.json named last, of each run
     faults: Counter[str] = field(default_factory=Counter)
-    broken: dict[int, tuple[str, int]] = field(
-        default_factory=dict
-    )  # run -> what recordings end in that broke off, and where
+    # run -> what the names of recordings end in that broke off, and on which frame
+    broken: dict[int, tuple[str, int]] = field(default_factory=dict)
     odd: list[str] = field(default_factory=list)  # what did not go as it should
     back: list[float] = field(default_factory=list)  # seconds from a start to the first line
     takeovers: list[float] = field(default_factory=list)  # seconds from SIGHUP to the new bundle

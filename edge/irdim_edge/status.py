@@ -76,7 +76,7 @@ class Summary:
 
     def rows(self) -> list[tuple[str, str]]:
         """Name and value of each line that a person reads; what did not happen is left out."""
-        happened = [
+        rows = [
             ("state", self.state),
             (
                 "frames",
@@ -99,7 +99,7 @@ class Summary:
             ("evicted", _number(self.evicted)),
             ("errors", f"{self.errors} ({self.last_error})" if self.last_error else _number(self.errors)),
         ]
-        return [(name, value) for name, value in happened if value]
+        return [(name, value) for name, value in rows if value]
 
     def save(self, folder: Path, frames: int | None = None) -> None:
         """frames: to be named instead of those counted so far."""

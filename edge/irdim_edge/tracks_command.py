@@ -16,6 +16,7 @@ from irdim.boxes import INTERFERENCE, TARGET
 from irdim.console import stdout_console
 from irdim.errors import InputError
 from irdim.files import atomic_file
+from irdim.report import MIMIC, TRUTH, show_frame
 from irdim.sources import FrameSource, open_source
 from irdim.wording import number_of
 from irdim_edge.cameras.replay import sequences_at, unique_names
@@ -25,7 +26,6 @@ from irdim_edge.status import read_status
 
 ROWS = 30  # tracks that a table shows
 POINTS = 2000  # of a path that are kept
-PATH_COLOUR, OTHER_COLOUR = (84, 180, 255), (234, 146, 199)  # BGR, of targets and interference, as on the live page
 ZOOM_TO = 900  # px; a picture of a smaller frame is enlarged by a whole number up to about this width
 
 
@@ -72,8 +72,11 @@ class Found:
 
 @dataclass
 class Run:
-    """What one run found. loose: reported targets in no confirmed track, single ones most of them; interference: reported as no target."""
+    """What one run found. started, bundle: when (ISO 8601), and its digest; loose: reported targets in no confirmed track, single ones most of them;
+    interference: reported as no target."""
 
+    started: str = ""
+    bundle: str = ""
     frames: int = 0
     loose: int = 0
     interference: int = 0
@@ -96,7 +99,6 @@ def tracks(
     Example: irdim-edge tracks edge.toml --pictures found
     """
     settings = load_config(config)
-    status = read_status(settings.out_path)
     run = newest_run(settings.out_path)
     drawn = draw_all(run, settings, pictures) if pictures else []
     if as_json:
@@ -116,7 +118,7 @@ def tracks(
     shown = run.tracks if everything else run.tracks[:ROWS]
     if shown:
         stdout_console().print(_table(shown))
-    print(f"{settings.out_path}: run of {status.get('started', '?')}, bundle {status.get('bundle', '')[:12]}")
+    print(f"{settings.out_path}: run of {run.started}, bundle {run.bundle[:12]}")
     left = f", the first {len(shown)} shown (--all shows the rest)" if len(shown) < len(run.tracks) else ""
     print(
         f"{number_of(run.frames, 'frame')}: {number_of(len(run.tracks), 'confirmed track')}{left}, "
@@ -128,8 +130,9 @@ def tracks(
 
 def newest_run(folder: Path) -> Run:
     """Of an output folder. Raises InputError where no run has written there."""
-    first = read_status(folder).get("first_part", 0)
-    run, found = Run(), dict[tuple[str, int], Found]()
+    status = read_status(folder)
+    first, run = status.get("first_part", 0), Run(status.get("started", ""), status.get("bundle", ""))
+    found = dict[tuple[str, int], Found]()
     for number, paths in sorted(parts_in(folder, DETECTIONS).items()):
         for line in _lines(paths[0]) if number >= first else ():
             _count(line, run, found)
@@ -207,12 +210,10 @@ def _middle(source: FrameSource) -> np.ndarray:
 
 def draw(frame: np.ndarray, here: Iterable[Found]) -> np.ndarray:
     """(zoom H, zoom W, 3) uint8 BGR: the frame, and over it the path of each track with its number at the end."""
-    low, high = np.percentile(frame, (0.5, 99.8))
-    grey = (200 * ((frame - low) / max(high - low, 1e-6)).clip(0, 1)).astype(np.uint8)
     zoom = max(ZOOM_TO // frame.shape[1], 1)
-    shown = cv2.cvtColor(cv2.resize(grey, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_NEAREST), cv2.COLOR_GRAY2BGR)
+    shown = show_frame(frame, zoom=zoom)
     for t in here:
-        colour = PATH_COLOUR if t.label == TARGET else OTHER_COLOUR
+        colour = TRUTH if t.label == TARGET else MIMIC
         path = np.rint([(x * zoom, y * zoom) for _, x, y in t.points]).astype(np.int32)
         cv2.polylines(shown, [path.reshape(-1, 1, 2)], False, colour, 1, cv2.LINE_AA)
         x, y = (int(v) for v in path[-1])

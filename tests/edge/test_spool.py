@@ -78,7 +78,7 @@ def test_the_record_of_evictions_stays_small_beside_the_spool(tmp_path, monkeypa
     named = [line["name"] for line in kept if "name" in line]
     assert len(named) < sum(box.evicted.values())
     assert recorded(tmp_path / EVICTED) == sum(box.evicted.values())  # those that are forgotten are counted
-    assert recorded(tmp_path / OLDER) - recorded(tmp_path / EVICTED) == -evictions_in(tmp_path / EVICTED)
+    assert recorded(tmp_path / EVICTED) == recorded(tmp_path / OLDER) + evictions_in(tmp_path / EVICTED)
     assert evictions(tmp_path)[-1]["score"] == 0.36
 
 

@@ -78,7 +78,7 @@ def test_a_run_that_filled_parts_is_one_run(twice, tmp_path):
     (tmp_path / "detections-old.jsonl").write_bytes(before)
     (tmp_path / "status.json").write_text('{"v": 1, "first_part": 9999}')
     parted, one = newest_run(tmp_path), newest_run(twice / "edge-out")
-    assert parted == one
+    assert (parted.tracks, parted.loose) == (one.tracks, one.loose)
     assert parted.frames == 40
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from irdim.boxes import IGNORE, INTERFERENCE, TARGET, Box, Detection
 from irdim.dataset import Dataset
+from irdim.metrics import CentreDistance
 from irdim.sources import Frame
 from irdim_train.evaluation_examples import APART, OF_ONE, SHOWN, Example, chosen, missed_and_wrong
 
@@ -21,7 +22,8 @@ def test_the_worthiest_of_several_sequences_are_chosen():
 
 
 def test_what_was_missed_and_what_was_wrong(tmp_path):
-    """One target found, one missed, one that nobody has to find; of the detections one right, one on interference, one ignored, one weak."""
+    """As the scores count them: one target found, two missed; of the detections one right, one on the same target once more, one on interference, one ignored,
+    one weak."""
     labels = [
         Box(20, 20, 4, 4),
         Box(60, 20, 4, 4),
@@ -31,6 +33,7 @@ def test_what_was_missed_and_what_was_wrong(tmp_path):
     ]
     detections = [
         (21, 20, 0.9, TARGET),
+        (19, 20, 0.85, TARGET),
         (90, 91, 0.8, TARGET),
         (25, 72, 0.7, TARGET),
         (61, 20, 0.2, TARGET),
@@ -45,7 +48,7 @@ def test_what_was_missed_and_what_was_wrong(tmp_path):
         class Of(list):
             sequence = data.sequence("a")
 
-        result = SimpleNamespace(per_sequence={"a": None}, found={"a": Of(found)})
+        result = SimpleNamespace(per_sequence={"a": None}, found={"a": Of(found)}, metric=CentreDistance())
         missed, wrong = missed_and_wrong(data, SimpleNamespace(result=result, threshold=0.5))
     assert [f.caption for f in missed] == ["a, frame 3: missed"]
-    assert [f.caption for f in wrong] == ["a, frame 3: reported with 0.80"]
+    assert [f.caption for f in wrong] == ["a, frame 3: reported with 0.85"]

@@ -1,12 +1,10 @@
 """Pictures of what a network missed and of what it wrongly reported."""
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from irdim.boxes import IGNORE, TARGET, Box, Detection
+from irdim.boxes import TARGET, Detection
 from irdim.dataset import Dataset
-from irdim.metrics import DEFAULT_RADIUS
 from irdim.report import Figure, picture, show_around
 from irdim_train.evaluated import Evaluated
 
@@ -50,18 +48,19 @@ def chosen(examples: Iterable[Example]) -> list[Example]:
 
 
 def _frames(data: Dataset, evaluated: Evaluated, name: str) -> Iterator[tuple[list[Example], list[Example]]]:
-    """Of each judged frame, what was missed and what was wrongly reported."""
-    found = evaluated.result.found[name]
+    """Of each judged frame, what was missed and what was wrongly reported, as the scores count them."""
+    found, metric = evaluated.result.found[name], evaluated.result.metric
     labels = data.boxes(found.sequence)
     for frame, detections in found:
         here = labels.get(frame, [])
-        ignored = [b for b in here if b.label == IGNORE]
-        targets = [b for b in here if b.label == TARGET and not _under(b, ignored)]
-        told = tuple(d for d in detections if d.label == TARGET and d.score >= evaluated.threshold)
-        lacks = [b for b in targets if not _near(b, told)]
-        alarms = [d for d in told if not _near(d, targets) and not _under(d, ignored)]
+        of_targets = [d for d in detections if d.label == TARGET]
+        told = tuple(d for d in of_targets if d.score >= evaluated.threshold)
+        hit, alarms = metric.pair(told, here)
+        all_of_them, _ = metric.pair(of_targets, here)
+        missed = [i for i, b in enumerate(here) if b.label == TARGET and i not in hit]
+        nearly = {i: d.score for i, d in all_of_them.items()}  # of a detection under the threshold
         yield (
-            [Example(name, frame, b.x, b.y, _best(b, detections), told) for b in lacks],
+            [Example(name, frame, here[i].x, here[i].y, nearly.get(i, 0.0), told) for i in missed],
             [Example(name, frame, d.x, d.y, d.score, told) for d in alarms],
         )
 
@@ -71,16 +70,3 @@ def _figure(data: Dataset, example: Example, what: str) -> Figure:
     labels = data.boxes(sequence).get(example.frame, [])
     shown = show_around(data.frames(sequence)[example.frame], (example.x, example.y), labels, example.reported)
     return picture(shown, f"{example.sequence}, frame {example.frame}: {what}")
-
-
-def _best(box: Box, detections: Iterable[Detection]) -> float:
-    """Score of the best detection at a missed target, which is under the threshold; 0 where there is none."""
-    return max((d.score for d in detections if d.label == TARGET and _near(box, [d])), default=0.0)
-
-
-def _near(place: Box | Detection, others: Iterable[Box | Detection]) -> bool:
-    return any(math.hypot(place.x - o.x, place.y - o.y) <= DEFAULT_RADIUS for o in others)
-
-
-def _under(place: Box | Detection, ignored: Iterable[Box]) -> bool:
-    return any(abs(place.x - b.x) <= b.w / 2 and abs(place.y - b.y) <= b.h / 2 for b in ignored)

@@ -17,20 +17,19 @@ DESCRIPTION, FORMAT, VERSION = "evaluation.json", "irdim-evaluation", 1
 CURVE_POINTS = 300
 
 
-def write_evaluation(folder: Path, model: Path, data: Path, evaluated: Evaluated) -> None:
+def write_evaluation(folder: Path, model: Path, data: Dataset, evaluated: Evaluated) -> None:
     """Write the files into a folder. model, data: what was evaluated on what."""
-    write_json(folder / DESCRIPTION, describe(model, data, evaluated))
+    write_json(folder / DESCRIPTION, describe(model, data.path, evaluated))
     plots = draw_plots(evaluated)
     for name, figure in plots.items():
         (folder / f"{name}.png").write_bytes(on_white(figure))
     frames, sequences = evaluated.result.metric.at(1.0).frames, len(evaluated.result.per_sequence)
     note = (
-        f"{model} on {data}, split {evaluated.split}: {frames} frames of {sequences} sequences, {evaluated.result.warming} more without full "
+        f"{model} on {data.path}, split {evaluated.split}: {frames} frames of {sequences} sequences, {evaluated.result.warming} more without full "
         f"history; {evaluated.engine}."
     )
-    with Dataset.open(data) as opened:
-        missed, wrong = missed_and_wrong(opened, evaluated)
-    write_report(folder / "report.html", "Evaluation", note, [*_sections(evaluated, plots), *_examples(missed, wrong)])
+    sections = [*_sections(evaluated, plots), *_examples(*missed_and_wrong(data, evaluated))]
+    write_report(folder / "report.html", "Evaluation", note, sections)
 
 
 def describe(model: Path, data: Path, evaluated: Evaluated) -> dict[str, Any]:

@@ -24,22 +24,31 @@ class Pairwise(Metric):
     @abstractmethod
     def _reach(self) -> float: ...
 
-    def _count(self, detections: Sequence[Detection], labels: Sequence[Box], shape: tuple[int, int]) -> Counted:
-        targets = [b for b in labels if b.label == TARGET]
-        decoys = [b for b in labels if b.label == INTERFERENCE]
-        found_at = [NEVER] * len(targets)
-        free = list(range(len(targets)))
-        changes = []
+    def pair(
+        self, detections: Sequence[Detection], labels: Sequence[Box]
+    ) -> tuple[dict[int, Detection], list[Detection]]:
+        """detections: of targets, best first. Returns the index of each target that is found, among the labels, to its detection; and the false alarms."""
+        found: dict[int, Detection] = {}
+        alarms = []
+        free = [i for i, b in enumerate(labels) if b.label == TARGET]
         for d in detections:
-            nearest = min(free, key=lambda i: self._distance(d, targets[i]), default=None)
-            if nearest is not None and self._distance(d, targets[nearest]) <= self._reach:
+            nearest = min(free, key=lambda i: self._distance(d, labels[i]), default=None)
+            if nearest is not None and self._distance(d, labels[nearest]) <= self._reach:
                 free.remove(nearest)
-                found_at[nearest] = d.score
-                changes.append(Change(d.score, 1, 0))
+                found[nearest] = d
             elif not any(b.label == IGNORE and holds(b, d.x, d.y) for b in labels):
-                on_decoy = any(self._distance(d, b) <= self._reach for b in decoys)
-                changes.append(Change(d.score, 0, 1, int(on_decoy)))
-        return Counted(changes, len(targets), found_at)
+                alarms.append(d)
+        return found, alarms
+
+    def _count(self, detections: Sequence[Detection], labels: Sequence[Box], shape: tuple[int, int]) -> Counted:
+        found, alarms = self.pair(detections, labels)
+        decoys = [b for b in labels if b.label == INTERFERENCE]
+        changes = [Change(d.score, 1, 0) for d in found.values()]
+        changes += [
+            Change(d.score, 0, 1, int(any(self._distance(d, b) <= self._reach for b in decoys))) for d in alarms
+        ]
+        found_at = [found[i].score if i in found else NEVER for i, b in enumerate(labels) if b.label == TARGET]
+        return Counted(changes, len(found_at), found_at)
 
 
 class CentreDistance(Pairwise):

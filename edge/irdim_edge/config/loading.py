@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from irdim.errors import InputError
 from irdim.remote import hide_password
@@ -57,11 +57,10 @@ def commented_config(values: dict[str, Any] | None = None) -> str:
     """A configuration with every key, its default and its meaning. values: {'bundle': ..., 'camera.paths': ...} instead of defaults."""
     values = dict(values or {})
     lines = ["# irdim-edge run THIS-FILE. Relative paths count from this file's folder.", ""]
-    sections = [("", Config), *((n, f.annotation) for n, f in Config.model_fields.items() if _is_section(f.annotation))]
-    for prefix, section in sections:
+    for prefix, section in _sections():
         if prefix:
             lines += ["", f"[{prefix}]"]
-        for name, f in section.model_fields.items():  # type: ignore[union-attr]
+        for name, f in section.model_fields.items():
             if _is_section(f.annotation):
                 continue
             value = values.pop(f"{prefix}.{name}" if prefix else name, f.default)
@@ -71,17 +70,18 @@ def commented_config(values: dict[str, Any] | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _sections() -> list[tuple[str, type[BaseModel]]]:
+    """The keys outside of any section, then each section with its name."""
+    return [("", Config), *((n, f.annotation) for n, f in Config.model_fields.items() if _is_section(f.annotation))]  # type: ignore[list-item]
+
+
 def _is_section(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, Section)
 
 
 def _keys() -> list[str]:
     """All that there are, as SECTION.KEY."""
-    found = []
-    for name, f in Config.model_fields.items():
-        section = f.annotation.model_fields if _is_section(f.annotation) else None  # type: ignore[union-attr]
-        found += [name] if section is None else [f"{name}.{key}" for key in section]
-    return found
+    return [f"{name}.{key}".lstrip(".") for name, section in _sections() for key in section.model_fields]
 
 
 def _absolute(config: Config, folder: Path) -> Config:

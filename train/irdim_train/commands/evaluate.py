@@ -101,7 +101,7 @@ def command(
         )
         if folder is not None:
             bar.update(task, description="report")
-            write_evaluation(folder, model, data, evaluated)
+            write_evaluation(folder, model, dataset, evaluated)
     if detections is not None:
         _write_detections(detections, evaluated)
     if as_json:
