@@ -197,9 +197,9 @@ def test_what_is_asked_is_looked_at(daemon):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         connection.request("GET", "/live")
         answer = connection.getresponse()
-        streams.append(connection)
+        streams.append(answer)  # which holds the socket: without it the viewer would be gone
         assert answer.readline() == (b"event: hello\n" if n < 4 else b"event: full\n")
         if n == 0:
             assert json.loads(answer.readline()[6:]) == {"masks": [[[float(x), float(y)] for x, y in MASK]]}
-    for connection in streams:
-        connection.close()
+    for answer in streams:
+        answer.close()
