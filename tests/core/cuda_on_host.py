@@ -8,7 +8,10 @@ import ctypes
 import struct
 import subprocess
 import types
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -49,20 +52,29 @@ class HostEvent(HostStream):
 class HostAllocation:
     """Memory full of ones, so that nothing may rely on zeros."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, faults: list[str]) -> None:
         self.memory = np.full(size + 64, 255, np.uint8)
-        self.size = size
+        self._size, self._faults = size, faults
 
     def __int__(self) -> int:
         return self.memory.ctypes.data
 
-    def free(self) -> None:
-        assert (self.memory[self.size :] == 255).all(), "written beyond the end"
+    def __del__(self) -> None:
+        if (self.memory[self._size :] != 255).any():
+            self._faults.append(f"written beyond the end of {self._size} bytes")
+
+
+class HostModule:
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._library = library
+
+    def get_function(self, name: str) -> "HostFunction":
+        return HostFunction(getattr(self._library, f"run_{name}"), self)
 
 
 class HostFunction:
-    def __init__(self, function: ctypes._CFuncPtr) -> None:
-        self._function = function
+    def __init__(self, function: ctypes._CFuncPtr, module: HostModule) -> None:
+        self._function, self._module = function, module
 
     def prepare(self, arguments: str) -> None:
         self._arguments = arguments
@@ -75,27 +87,44 @@ class HostFunction:
 
 
 class HostCuda:
-    """Of pycuda.driver what irdim.cuda uses."""
+    """Of pycuda.driver what irdim.cuda uses. allocated: how often memory was made; held: what is there; faults: what was written beyond its memory's end, or
+    dropped while the context was not current, which pycuda would leave on the GPU."""
 
-    Stream, Event = HostStream, HostEvent
     Context = types.SimpleNamespace(synchronize=lambda: None)
     host_alloc_flags = types.SimpleNamespace(DEVICEMAP=2)
     event_flags = types.SimpleNamespace(DISABLE_TIMING=2)
 
     def __init__(self, library: Path) -> None:
         self._library = ctypes.CDLL(str(library))
-        self.allocated = 0
+        self.allocated = self.held = self.current = 0
+        self.faults: list[str] = []
 
     def mem_alloc(self, size: int) -> HostAllocation:
         self.allocated += 1
-        return HostAllocation(size)
+        return self._watched(HostAllocation(size, self.faults))
+
+    def Stream(self) -> HostStream:
+        return self._watched(HostStream())
+
+    def Event(self, flags: int = 0) -> HostEvent:
+        return self._watched(HostEvent(flags))
 
     def pagelocked_empty(self, shape: tuple, dtype: np.dtype, mem_flags: int = 0) -> np.ndarray:
-        return np.empty(shape, dtype)
+        return self._watched(np.empty(shape, dtype))
 
-    def module_from_buffer(self, cubin: bytes) -> types.SimpleNamespace:
+    def module_from_buffer(self, cubin: bytes) -> HostModule:
         assert cubin[:4] == b"\x7fELF"
-        return types.SimpleNamespace(get_function=lambda name: HostFunction(getattr(self._library, f"run_{name}")))
+        return self._watched(HostModule(self._library))
+
+    def _watched(self, owned: Any) -> Any:
+        self.held += 1
+        weakref.finalize(owned, self._dropped, type(owned).__name__).atexit = False
+        return owned
+
+    def _dropped(self, name: str) -> None:
+        self.held -= 1
+        if not self.current:
+            self.faults.append(f"a {name} dropped without the context")
 
     def memcpy_htod(self, address: int, array: np.ndarray) -> None:
         assert array.flags.c_contiguous
@@ -118,4 +147,11 @@ class HostGpu:
 
     def __init__(self, library: Path) -> None:
         self.cuda = HostCuda(library)
-        self.current = contextlib.nullcontext
+
+    @contextlib.contextmanager
+    def current(self) -> Iterator[None]:
+        self.cuda.current += 1
+        try:
+            yield
+        finally:
+            self.cuda.current -= 1

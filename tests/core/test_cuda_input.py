@@ -1,5 +1,7 @@
 """The input step of the GPU on the host's own memory (cuda_on_host), frame by frame, against the one on the host."""
 
+import gc
+import threading
 import types
 from pathlib import Path
 
@@ -25,7 +27,10 @@ STARTER = Path(irdim_edge.__file__).with_name("starter")
 
 @pytest.fixture(scope="module")
 def gpu(tmp_path_factory):
-    return HostGpu(compile_on_host(tmp_path_factory.mktemp("cuda")))
+    gpu = HostGpu(compile_on_host(tmp_path_factory.mktemp("cuda")))
+    yield gpu
+    gc.collect()
+    assert not gpu.cuda.faults
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +76,22 @@ def test_inputs_that_wait_are_not_written_over_and_their_memory_is_used_again(gp
     for frame in frames[card.input.history + 3 :]:
         assert isinstance(step.push(frame), Prepared)
     assert gpu.cuda.allocated == made
+
+
+def test_what_another_thread_drops_is_given_back(gpu):
+    """As at a takeover: pycuda frees nothing while its context is not the thread's."""
+    gc.collect()
+    before, step = gpu.cuda.held, GpuInputStep(Bundle.load(STARTER).card, on(gpu))
+    for i, pixels in enumerate(moving_frames(step.card.input.history + 3)):
+        step.push(Frame(i, i * (step.card.interval or 0.04), pixels))
+    assert gpu.cuda.held > before + 5
+    last = [step]
+    del step
+    thread = threading.Thread(target=last.clear)
+    thread.start()
+    thread.join()
+    assert gpu.cuda.held == before
+    assert not gpu.cuda.faults
 
 
 def test_a_detector_on_the_gpu_finds_what_one_on_the_host_finds(gpu):

@@ -36,3 +36,14 @@ class Gpu:
             yield
         finally:
             self.cuda.Context.pop()
+
+
+class OnGpu:
+    """Base of what owns pycuda's or TensorRT's objects: it drops them with the context current, whichever thread drops it. Elsewhere pycuda says nothing and
+    never frees them, and a daemon that takes over bundles would fill the board's memory."""
+
+    gpu: Gpu
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception), self.gpu.current():  # at the process's end the driver may be gone before
+            vars(self).clear()

@@ -8,7 +8,7 @@ import numpy as np
 
 from irdim.cache import default_cache
 from irdim.cuda.compiler import MOST_BINS, STRIP, kernels_for
-from irdim.cuda.gpu import Gpu
+from irdim.cuda.gpu import Gpu, OnGpu
 from irdim.cuda.memory import DeviceMemory, GpuImage, GpuImages
 from irdim.cuda.ring import FrameRing
 from irdim.differencing import NO_SHIFT, STACK, InputSpec, difference_planes, whole_pixels
@@ -30,7 +30,7 @@ ARGUMENTS = {
 }
 
 
-class Kernels:
+class Kernels(OnGpu):
     """The functions of differencing.cu for this machine's GPU, by their names, called with grid, block, stream and arguments."""
 
     def __init__(self, gpu: Gpu, cache: Path | None = None) -> None:

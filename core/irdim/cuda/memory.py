@@ -1,21 +1,20 @@
-"""Memory on the GPU that gives itself back, whichever thread drops it, and the network's inputs, which are used again."""
+"""Memory on the GPU, and the network's inputs, which are used again."""
 
-import contextlib
 import math
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from irdim.cuda.gpu import Gpu
+from irdim.cuda.gpu import Gpu, OnGpu
 from irdim.errors import InputError
 
 
-class DeviceMemory:
+class DeviceMemory(OnGpu):
     """Bytes on the GPU. address: where."""
 
     def __init__(self, gpu: Gpu, size: int) -> None:
         """Raises InputError where the GPU has no room."""
-        self._gpu = gpu
+        self.gpu = gpu
         with gpu.current():
             try:
                 self._allocation = gpu.cuda.mem_alloc(size)
@@ -24,10 +23,6 @@ class DeviceMemory:
                     f"{gpu.name} has no {size >> 20} MB left for the input step; end what else runs on it, or take --engine onnxruntime"
                 ) from None
         self.address = int(self._allocation)
-
-    def __del__(self) -> None:
-        with contextlib.suppress(Exception), self._gpu.current():  # at the process's end the driver may be gone before
-            self._allocation.free()
 
 
 @dataclass(frozen=True, eq=False)

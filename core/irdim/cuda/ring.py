@@ -2,18 +2,18 @@
 
 import numpy as np
 
-from irdim.cuda.gpu import Gpu
+from irdim.cuda.gpu import Gpu, OnGpu
 from irdim.cuda.memory import DeviceMemory
 
 
-class FrameRing:
+class FrameRing(OnGpu):
     """Slots for frames of one size and depth, side by side. address: of the first; shape: (H, W); dtype: uint8 or uint16."""
 
     def __init__(self, gpu: Gpu, stream: object, slots: int, shape: tuple[int, int], dtype: np.dtype) -> None:
         """Raises InputError where the GPU has no room. Call it with the context current."""
-        cuda = gpu.cuda
+        self.gpu, cuda = gpu, gpu.cuda
         self.shape, self.dtype, self.slots = shape, dtype, slots
-        self._cuda, self._stream = cuda, stream
+        self._stream = stream
         # mapped, so that on a Jetson, where both share one memory, the copy is within it
         self._pinned: np.ndarray = cuda.pagelocked_empty(shape, dtype, mem_flags=cuda.host_alloc_flags.DEVICEMAP)
         self._memory = DeviceMemory(gpu, slots * self._pinned.nbytes)
@@ -26,7 +26,7 @@ class FrameRing:
         self._newest = (self._newest + 1) % self.slots
         self._uploaded.synchronize()
         np.copyto(self._pinned, pixels, casting="no")
-        self._cuda.memcpy_htod_async(self.address + self._newest * self._pinned.nbytes, self._pinned, self._stream)
+        self.gpu.cuda.memcpy_htod_async(self.address + self._newest * self._pinned.nbytes, self._pinned, self._stream)
         self._uploaded.record(self._stream)
 
     def slot(self, age: int) -> int:

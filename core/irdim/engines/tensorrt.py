@@ -4,14 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from irdim.cuda.gpu import Gpu
+from irdim.cuda.gpu import Gpu, OnGpu
 from irdim.cuda.memory import GpuImage
 from irdim.engines.options import size_text
 from irdim.engines.tensorrt_api import load_tensorrt, make_logger
 from irdim.errors import InputError
 
 
-class TensorRtEngine:
+class TensorRtEngine(OnGpu):
     """A deserialised plan with one input (1, C, H, W) and one output (1, 7, h, w), both float32. May be used by one thread at a time.
 
     gpu, stream: where it runs, in order; what is queued on the stream before is done when it begins."""
