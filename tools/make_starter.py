@@ -1,4 +1,5 @@
-"""The starter bundle, which ships with irdim-edge: the nano preset trained on generated sequences alone. python tools/make_starter.py [--work FOLDER]
+"""What ships with irdim, trained on generated sequences alone: the weights that training begins with, for nano and half-width DarkNet-19, and the starter
+bundle of irdim-edge, which is that nano. python tools/make_starter.py [--work FOLDER]
 
 Its frames have no times, so that the bundle asks for no frame rate: a target's speed in px a frame is what counts, and the scenes go from 0.1 to 2.
 """
@@ -15,6 +16,9 @@ import typer
 
 from irdim.bundle import CPU_GRAPH, GRAPHS, HALF_GRAPH, SAMPLES, Bundle, write_description
 from irdim.command_line import run_command
+from irdim.files import write_json
+from irdim_train.runs import DESCRIPTION, MODEL, load_model, load_tensors, read_run, save_tensors
+from irdim_train.starters import RANDOM, starters_folder
 
 STARTER = Path(__file__).resolve().parents[1] / "edge" / "irdim_edge" / "starter"
 BIN = Path(sys.executable).parent
@@ -32,6 +36,8 @@ SCENES: dict[str, tuple[str, ...]] = {
     "bright, all turning": ("--snr", "12", "--speed", "0.8", "--layers", "3", "--manoeuvres", "1"),
 }
 WHOLE = ("--whole-frames", 0.25)  # patches are what is varied as cameras vary, so they have the larger share
+NETWORKS: dict[str, tuple[str, ...]] = {"nano": ("--preset", "nano"), "darknet19": ()}
+BUNDLED = "nano"
 KEPT_SAMPLES = 3
 VALIDATE = 2  # of the sequences of each scene, for the threshold
 
@@ -41,9 +47,9 @@ def make_starter(
         Path | None, typer.Option(help="Folder to work in, which is kept; by default a temporary one.")
     ] = None,
     sequences: Annotated[int, typer.Option(help="Of each of the ten scenes.")] = 14,
-    epochs: Annotated[int, typer.Option(help="Of the training.")] = 12,
+    epochs: Annotated[int, typer.Option(help="Of each training.")] = 12,
 ) -> None:
-    """Generate, train, quantise, and put the bundle where the package has it."""
+    """Generate, train, quantise, and put the weights and the bundle where the packages have them."""
     if work is not None:
         _make(work, sequences, epochs)
         return
@@ -60,12 +66,27 @@ def _make(work: Path, sequences: int, epochs: int) -> None:
         times.unlink()
     _call("irdim-train", "import", recordings, "--out", work / "data", *(word for pair in validate for word in pair))
     _call("irdim-train", "crop", work / "data", "--size", 80, "--frame-step", 4, "--out", work / "patches")
-    _call("irdim-train", "fit", work / "patches", "--preset", "nano", "--epochs", epochs, *WHOLE, "--out", work / "run")
-    _call("irdim-export", work / "run", "--int8", "--out", work / "bundle")
-    _ship(Bundle.load(work / "bundle"))
+    for name in NETWORKS:
+        run, begin = work / name, ("--from", RANDOM)
+        _call("irdim-train", "fit", work / "patches", *NETWORKS[name], *begin, "--epochs", epochs, *WHOLE, "--out", run)
+        _ship_run(run)
+    _call("irdim-export", work / BUNDLED, "--int8", "--out", work / "bundle")
+    _ship_bundle(Bundle.load(work / "bundle"))
 
 
-def _ship(bundle: Bundle) -> None:
+def _ship_run(run: Path) -> None:
+    """Into the package: its weights as 16-bit floats, which do to begin with, and what is said of them but where they were made."""
+    ships = starters_folder() / run.name
+    ships.mkdir(parents=True, exist_ok=True)
+    description = read_run(run)
+    write_json(ships / DESCRIPTION, {k: description[k] for k in ("format", "version", "config", "model", "scores")})
+    weights = {n: w.half() if w.is_floating_point() else w for n, w in load_tensors(run / MODEL).items()}
+    save_tensors(ships / MODEL, weights)
+    load_model(ships)  # they are finite
+    print(f"{ships}: {sum(p.stat().st_size for p in ships.iterdir()) / 1e3:.0f} kB")
+
+
+def _ship_bundle(bundle: Bundle) -> None:
     """Into the package: without the report, and with as many sample frames as keep it under 2 MB."""
     if STARTER.exists():
         shutil.rmtree(STARTER)

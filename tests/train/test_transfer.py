@@ -1,6 +1,8 @@
 """A network goes on at another size: on other patches, or on whole frames that are read as the edge would read them."""
 
 import dataclasses
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +15,11 @@ from irdim.grid import pad_to_stride
 from irdim.history import History
 from irdim.patches import Patches
 from irdim.sources import Frame
+from irdim_train import starters
 from irdim_train.batches import BatchReader
 from irdim_train.fit import fit
-from irdim_train.runs import FitConfig, load_model
+from irdim_train.runs import DESCRIPTION, MODEL, PRESETS, FitConfig, load_model, read_run
+from irdim_train.starters import start_of
 from irdim_train.whole_frames import PatchesThenFrames, WholeFrameReader
 
 CPU = torch.device("cpu")
@@ -108,3 +112,43 @@ def test_another_network_cannot_go_on(small_run, small_patches, tmp_path, other,
 def test_nothing_to_freeze_without_a_start():
     with pytest.raises(InputError, match="--from"):
         FitConfig(freeze_norm=True)
+
+
+@pytest.fixture
+def shipped(small_run, tmp_path, monkeypatch):
+    """A starter for the network of small_run alone."""
+    folder = tmp_path / "starters" / "darknet19"
+    folder.mkdir(parents=True)
+    for name in (DESCRIPTION, MODEL):
+        shutil.copy(small_run / name, folder)
+    monkeypatch.setattr(starters, "starters_folder", lambda: folder.parent)
+    return folder
+
+
+def test_training_begins_with_the_starter_of_its_network(shipped, small_run):
+    kind = load_model(small_run)[1].input.kind
+    assert start_of(None, "darknet19", 0.25, kind) == start_of("starter", "nano", 0.5, kind) == "starter"
+    assert start_of(None, "darknet19", 0.5, kind) is start_of(None, "darknet19", 0.25, "single") is None
+    assert start_of("random", "darknet19", 0.25, kind) is None
+    assert Path(start_of("runs/first", "darknet19", 0.25, kind)).is_absolute()
+
+
+def test_the_starter_gives_its_weights(shipped, small_run, small_patches, tmp_path):
+    config = FitConfig(width=0.25, epochs=0.01, batch=16, start="starter", learning_rate=1e-9)
+    patches = Patches.open(small_patches)
+    fit(patches, tmp_path / "on", config)
+    before, after = (load_model(run)[0].state_dict() for run in (small_run, tmp_path / "on"))
+    torch.testing.assert_close(after["regression.weight"], before["regression.weight"])
+    with pytest.raises(InputError, match="none ships for darknet19 of width 0"):
+        fit(patches, tmp_path / "other", dataclasses.replace(config, width=0.125))
+
+
+def test_what_ships_can_be_trained_on():
+    shipped = {folder.name: load_model(folder)[1] for folder in starters.starters_folder().iterdir()}
+    assert {name: (card.backbone, card.width) for name, card in shipped.items()} == {
+        "darknet19": ("darknet19", FitConfig().width),
+        "nano": ("nano", PRESETS["nano"]["width"]),
+    }
+    for card in shipped.values():
+        assert starters.find_starter(card.backbone, card.width, FitConfig().input)
+        assert read_run(starters.starter(card.backbone, card.width, card.input.kind))["scores"]["val"]["f1"] > 0.7

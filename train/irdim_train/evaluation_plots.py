@@ -13,6 +13,7 @@ from irdim_train.breakdown import PROPERTIES, Range
 from irdim_train.evaluated import Evaluated
 
 COLOURS = ("#1f77b4", "#e6762d", "#2a9d6f", "#9467bd", "#c23b3b", "#8c6d31")  # of protocols; seen on white and on black
+LINES = ("-", (0, (5, 4)), (0, (1, 2)))  # of protocols too: curves that lie over one another are all seen
 GREY = "#888888"
 MOST_NAMED = 60  # sequences that one plot can name
 
@@ -59,18 +60,18 @@ def draw_plots(evaluated: Evaluated) -> dict[str, Figure]:
 
 
 def _precision_recall(axes: Any, evaluated: Evaluated) -> None:
-    for colour, (name, metric) in zip(_colours(evaluated), evaluated.metrics.items(), strict=True):
+    for (colour, line), (name, metric) in zip(_styles(evaluated), evaluated.metrics.items(), strict=True):
         curve, at = metric.curve(1000), metric.at(evaluated.threshold)
-        axes.plot(curve["recall"], curve["precision"], color=colour, label=name)
+        axes.plot(curve["recall"], curve["precision"], color=colour, linestyle=line, label=name)
         axes.plot(at.recall, at.precision, "o", color=colour)
     axes.set(xlabel="recall (Pd)", ylabel="precision", xlim=(0, 1), ylim=(0, 1.03))
     _finish(axes, legend=True)
 
 
 def _false_alarms(axes: Any, evaluated: Evaluated) -> None:
-    for colour, (name, metric) in zip(_colours(evaluated), evaluated.metrics.items(), strict=True):
+    for (colour, line), (name, metric) in zip(_styles(evaluated), evaluated.metrics.items(), strict=True):
         curve, at = metric.curve(1000), metric.at(evaluated.threshold)
-        _rates(axes, curve["false_alarms_per_frame"], curve["recall"], colour, name)
+        _rates(axes, curve["false_alarms_per_frame"], curve["recall"], colour, name, line)
         axes.plot(at.false_alarms_per_frame or np.nan, at.recall, "o", color=colour)
     _decades(axes)
     axes.set(xlabel="false alarms a frame", ylabel="Pd", ylim=(0, 1.03))
@@ -86,10 +87,12 @@ def _fa(axes: Any, metric: Metric, threshold: float) -> None:
     _finish(axes)
 
 
-def _rates(axes: Any, rates: Sequence[float], recalls: Sequence[float], colour: str, name: str) -> None:
+def _rates(
+    axes: Any, rates: Sequence[float], recalls: Sequence[float], colour: str, name: str, line: Any = LINES[0]
+) -> None:
     """Only what a logarithmic axis can show: from the last threshold without a false alarm on."""
     shown = [(x, y) for x, y in zip(rates, recalls, strict=True) if x > 0]
-    axes.plot(*zip(*shown, strict=True) if shown else ([], []), color=colour, label=name)
+    axes.plot(*zip(*shown, strict=True) if shown else ([], []), color=colour, linestyle=line, label=name)
 
 
 def _decades(axes: Any) -> None:
@@ -139,8 +142,9 @@ def _sequences(axes: Any, scores: Sequence[tuple[str, float]], overall: float) -
     _finish(axes)
 
 
-def _colours(evaluated: Evaluated) -> list[str]:
-    return [COLOURS[i % len(COLOURS)] for i in range(len(evaluated.metrics))]
+def _styles(evaluated: Evaluated) -> list[tuple[str, Any]]:
+    """Colour and line of each protocol."""
+    return [(COLOURS[i % len(COLOURS)], LINES[i % len(LINES)]) for i in range(len(evaluated.metrics))]
 
 
 def _finish(axes: Any, legend: bool = False) -> None:

@@ -29,6 +29,7 @@ from irdim_train.runs import (
     save_tensors,
 )
 from irdim_train.staging import held_folder
+from irdim_train.starters import STARTER
 from irdim_train.training import FitState, begin, resume, train
 from irdim_train.whole_frames import PatchesThenFrames, WholeFrameReader
 
@@ -72,6 +73,8 @@ def fit(
             resume(state, out / CHECKPOINT)
         elif ranks.first:
             write_json(out / DESCRIPTION, description)
+            if config.start == STARTER:
+                stage("begins with weights that learnt from generated sequences; --from random does without")
         if state.total and state.step >= state.total:
             stage(f"{out} has all its {state.total} steps; only its statistics and threshold are found again")
         elif isinstance(reader, PatchesThenFrames):

@@ -37,7 +37,7 @@ class FitConfig:
     seed: int = 0
     evidence: bool = True  # whether scores take up the past of their detection (irdim.evidence)
     false_alarms: float | None = None  # a frame, at which the report threshold is chosen; None for the best F1
-    start: str | None = None  # the run whose weights it begins with
+    start: str | None = None  # the run whose weights it begins with, or the network's starter; None: at random
     whole: float = 0.0  # share of the steps, the last ones, that read whole frames instead of patches
     snapshots: int = 0  # times on the way at which the weights are kept, for refine
     freeze_norm: bool = False  # batch norm keeps the statistics that it began with

@@ -33,6 +33,7 @@ from irdim_train.runs import (
     load_weights,
     save_tensors,
 )
+from irdim_train.starters import STARTER, starter
 from irdim_train.whole_frames import PatchesThenFrames, WholeFrameReader
 
 WARM_UP = 0.05  # share of the steps over which the learning rate rises
@@ -60,7 +61,7 @@ def begin(config: FitConfig, spec: InputSpec, device: torch.device) -> FitState:
     """A network, its average and its optimiser, before the first step. Raises InputError where --from is another network."""
     model, average = (GridDetector(config.backbone, spec.channels, config.width) for _ in range(2))
     if config.start is not None:
-        model.load_state_dict(_start_weights(Path(config.start), config, spec))
+        model.load_state_dict(_start_weights(config.start, config, spec))
     average.load_state_dict(model.state_dict())
     model, average = (m.to(device, memory_format=torch.channels_last) for m in (model, average))  # type: ignore[call-overload]
     decayed = [p for p in model.parameters() if p.ndim > 1]
@@ -73,8 +74,9 @@ def begin(config: FitConfig, spec: InputSpec, device: torch.device) -> FitState:
     return FitState(model, average, optimiser)
 
 
-def _start_weights(run: Path, config: FitConfig, spec: InputSpec) -> dict[str, Any]:
-    """The weights of a finished run. Raises InputError where it is another network."""
+def _start_weights(start: str, config: FitConfig, spec: InputSpec) -> dict[str, Any]:
+    """The weights of a finished run, or of the network's starter. Raises InputError where it is another network."""
+    run = starter(config.backbone, config.width, spec.kind) if start == STARTER else Path(start)
     model, card = load_model(run)
     for what, there, here in (
         ("backbone", card.backbone, config.backbone),

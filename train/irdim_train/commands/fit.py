@@ -22,10 +22,12 @@ def command(
     out: Annotated[Path | None, typer.Option(help="Run to write; the default is a new folder under runs/.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run, with its own options and patches.")] = None,
     start: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--from",
-            help="Begin with the weights of this run, and take over its backbone, width and input; at any patch size.",
+            metavar="RUN",
+            help="Begin with the weights of this run, and take over its backbone, width and input; at any patch size. Or random, or starter: weights that "
+            "learnt from generated sequences, the default where they ship for the network (half-width darknet19 and nano, of difference+frame).",
         ),
     ] = None,
     size: Annotated[
@@ -103,6 +105,7 @@ def command(
     from irdim_train.distributed import join_ranks
     from irdim_train.fit import fit
     from irdim_train.runs import CHECKPOINT, PRESETS, FitConfig, read_run
+    from irdim_train.starters import RANDOM, STARTER, start_of
 
     given = {name for name in context.params if context.get_parameter_source(name).name == "COMMANDLINE"}  # type: ignore[union-attr]
     if preset is not None and preset not in PRESETS:
@@ -110,8 +113,8 @@ def command(
     chosen = PRESETS[preset] if preset else {}
     backbone = backbone if "backbone" in given else chosen.get("backbone", backbone)
     width = width if "width" in given else chosen.get("width", width)
-    if start is not None:
-        before = read_run(start)["config"]
+    if start not in (None, STARTER, RANDOM):
+        before = read_run(Path(start))["config"]
         own = given | chosen.keys()
         backbone = backbone if "backbone" in own else str(before["backbone"])
         width = width if "width" in own else float(before["width"])
@@ -152,7 +155,7 @@ def command(
             snapshots=snapshots,
             evidence=evidence,
             false_alarms=false_alarms,
-            start=str(start.resolve()) if start else None,
+            start=start_of(start, backbone, width, input),
             whole=1.0 if size == "full" else whole_frames,
             freeze_norm=freeze_norm,
         )

@@ -44,6 +44,9 @@ def command(
     backbone: Annotated[str, typer.Option(help="As of fit.")] = "darknet19",
     width: Annotated[float, typer.Option(help="As of fit.")] = 0.5,
     input: Annotated[str, typer.Option(help="As of fit.")] = "difference+frame",
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="RUN", help="As of fit, of the first training.")
+    ] = None,
     snapshots: Annotated[int, typer.Option(help="As of fit.")] = 0,
     seed: Annotated[int, typer.Option(help="Same seed, same weights (on a CPU).")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
@@ -59,6 +62,7 @@ def command(
     from irdim_train.devices import choose_device
     from irdim_train.iterating import LoopConfig, Waiting, iterate, open_loop
     from irdim_train.iterating.report import HEADS, scored, table, write_loop_report
+    from irdim_train.starters import start_of
 
     config = None
     if data is not None:
@@ -76,7 +80,14 @@ def command(
             frame_step=frame_step,
             register=register,
             folds=folds,
-            fit={"backbone": backbone, "width": width, "input": input, "snapshots": snapshots, "seed": seed},
+            fit={
+                "backbone": backbone,
+                "width": width,
+                "input": input,
+                "start": start_of(start, backbone, width, input),
+                "snapshots": snapshots,
+                "seed": seed,
+            },
         )
     state = open_loop(out, config)
     waiting = 0
