@@ -78,6 +78,29 @@ def test_the_local_scr_measured_on_the_frames_is_the_requested_one_within_10_per
     assert np.median(measured) == pytest.approx(scr, rel=0.1)
 
 
+def test_targets_are_as_large_as_was_asked_for():
+    """The light of one target on frames without noise: its second moment is sigma squared, and the pixel's own twelfth."""
+    options = dataclasses.replace(
+        PLAIN, frames=30, width=160, noise=40.0, targets=1, snr=60.0, polarity="hot", extent=4.0, exposure=0.0
+    )
+    sigmas = []
+    for seed in range(6):
+        one = dataclasses.replace(options, seed=seed)
+        made, bare = generate(one), generate(dataclasses.replace(one, targets=0))
+        for spot in spots_of(made):
+            places = np.array(spot["track"])
+            inside = [t for t, (y, x) in enumerate(places) if 20 < y < 108 and 20 < x < 140]
+            for t in inside[:1]:
+                light = (made.frames[t].astype(float) - bare.frames[t]).clip(0)
+                weights = light / light.sum()
+                x = (np.arange(160) + 0.5)[None, :]
+                spread = np.sqrt((weights * (x - places[t, 1]) ** 2).sum() - 1 / 12)
+                assert spread == pytest.approx(spot["sigma"][1], rel=0.1)
+                sigmas.append(spread)
+    assert len(sigmas) >= 4
+    assert 2.5 < max(sigmas) < np.hypot(0.7, 4.0) * 1.1
+
+
 def test_boxes_lie_on_the_targets():
     options = dataclasses.replace(PLAIN, frames=20, noise=40.0, targets=1, snr=30.0, polarity="hot")
     made = generate(options)

@@ -78,6 +78,12 @@ def command(
     ] = None,
     polarity: Annotated[str, typer.Option(help="hot, cold, or both.", rich_help_panel=TARGETS)] = "both",
     psf: Annotated[str, typer.Option(help="Point spread: gaussian or airy.", rich_help_panel=TARGETS)] = "gaussian",
+    extent: Annotated[
+        float,
+        typer.Option(
+            help="Largest extent of a target before the optics blur it, sigma in px.", rich_help_panel=TARGETS
+        ),
+    ] = 1.1,
     speed: Annotated[
         float, typer.Option(help="Motion of a target over the sky, px per frame.", rich_help_panel=TARGETS)
     ] = 1.0,

@@ -10,6 +10,7 @@ EDGES = ("soft", "hard", "mixed")
 PSFS = ("gaussian", "airy")
 
 SHORTEST, LONGEST = 32, 4096  # px; below there is no room for a sky
+WIDEST = 8.0  # px; what is larger is no small target, and outgrows a patch
 LEAST_SCR = 2.5  # noise alone gives about 2 by the definition of irdim.scr
 ZERO_OR_MORE = ("speed", "clouds", "wind", "drift", "pan", "jitter", "fixed_pattern", "column_noise", "glint")
 SHARES = ("manoeuvres", "crossing", "occlusion", "shot", "exposure", "label_errors")
@@ -42,6 +43,7 @@ class SynthOptions:
     scr: float | None = None  # instead of `snr`: the median of irdim.scr.local_scr over its frames
     polarity: str = "both"
     psf: str = "gaussian"
+    extent: float = 1.1  # px, sigma: the largest of a target's own extent, before the optics blur it
     speed: float = 1.0  # px per frame of a target over the sky
     exposure: float = 0.5  # share of the interval over which a moving target is smeared
     manoeuvres: float = 0.5  # share of targets that turn, weave or jink
@@ -76,6 +78,7 @@ class SynthOptions:
                 self.scr is None or LEAST_SCR <= self.scr <= 1e4,
                 f"--scr {self.scr}: from {LEAST_SCR} to 10000 (noise alone has about 2; ask for dimmer targets with --snr)",
             ),
+            (0 <= self.extent <= WIDEST, f"--extent {self.extent:g}: from 0 to {WIDEST:g} px"),
             (0 <= self.targets <= 100, f"--targets {self.targets}: from 0 to 100"),
             (0 <= self.knots <= 100, f"--knots {self.knots}: from 0 to 100"),
             (1 <= self.layers <= 8, f"--layers {self.layers}: from 1 to 8 (--clouds 0 for a clear sky)"),

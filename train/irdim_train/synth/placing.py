@@ -13,7 +13,6 @@ TURN = (0.01, 0.03)  # radians per frame
 WEAVE, WEAVE_PERIOD = (0.3, 0.7), (20.0, 50.0)  # radians of heading to either side; frames
 JINK = (0.5, 1.5)  # radians at once
 STAY = 0.7  # of the shorter frame side; how far one target goes before the next takes over
-LARGEST = 1.1  # px, sigma of a target's own extent
 GLINTS = 0.5  # a frame
 GLINT_FRAMES = 3  # at most
 
@@ -37,7 +36,7 @@ def target(
     options: SynthOptions, sky: Sky, shifts: np.ndarray, middle: int, there: np.ndarray, rng: np.random.Generator
 ) -> Spot:
     """A target that is at `there` (y, x) in the frame `middle`."""
-    size = float(np.hypot(OPTICS, rng.uniform(0, LARGEST)))
+    size = float(np.hypot(OPTICS, rng.uniform(0, options.extent)))
     manoeuvre, headings = _headings(options, middle, rng)
     path = options.speed * np.stack([np.sin(headings), np.cos(headings)], axis=1)
     hot = {"hot": True, "cold": False, "both": bool(rng.uniform() < 0.75)}[options.polarity]
