@@ -81,9 +81,18 @@ def test_the_local_scr_measured_on_the_frames_is_the_requested_one_within_10_per
 def test_targets_are_as_large_as_was_asked_for():
     """The light of one target on frames without noise: its second moment is sigma squared, and the pixel's own twelfth."""
     options = dataclasses.replace(
-        PLAIN, frames=30, width=160, noise=40.0, targets=1, snr=60.0, polarity="hot", extent=4.0, exposure=0.0
+        PLAIN,
+        frames=30,
+        width=160,
+        noise=40.0,
+        targets=1,
+        snr=60.0,
+        polarity="hot",
+        extent=4.0,
+        elongation=2.0,
+        exposure=0.0,
     )
-    sigmas = []
+    sigmas: list[tuple[float, float]] = []
     for seed in range(6):
         one = dataclasses.replace(options, seed=seed)
         made, bare = generate(one), generate(dataclasses.replace(one, targets=0))
@@ -93,12 +102,17 @@ def test_targets_are_as_large_as_was_asked_for():
             for t in inside[:1]:
                 light = (made.frames[t].astype(float) - bare.frames[t]).clip(0)
                 weights = light / light.sum()
-                x = (np.arange(160) + 0.5)[None, :]
-                spread = np.sqrt((weights * (x - places[t, 1]) ** 2).sum() - 1 / 12)
-                assert spread == pytest.approx(spot["sigma"][1], rel=0.1)
-                sigmas.append(spread)
+                moments = []
+                for axis in (0, 1):
+                    at = np.expand_dims(np.arange(light.shape[axis]) + 0.5 - places[t, axis], 1 - axis)
+                    moments.append(float(np.sqrt((weights * at**2).sum() - 1 / 12)))
+                assert moments == pytest.approx(spot["sigma"], rel=0.1)
+                sigmas.append((moments[0], moments[1]))
     assert len(sigmas) >= 4
-    assert 2.5 < max(sigmas) < np.hypot(0.7, 4.0) * 1.1
+    assert 2.5 < max(height for height, _ in sigmas) < np.hypot(0.7, 4.0) * 1.1
+    ratios = [width / height for height, width in sigmas]
+    assert min(ratios) > 0.95
+    assert 1.3 < max(ratios) < 2.1
 
 
 def test_boxes_lie_on_the_targets():

@@ -84,6 +84,9 @@ def command(
             help="Largest extent of a target before the optics blur it, sigma in px.", rich_help_panel=TARGETS
         ),
     ] = 1.1,
+    elongation: Annotated[
+        float, typer.Option(help="The most that a target is wider than high, such as 3.", rich_help_panel=TARGETS)
+    ] = 1.0,
     speed: Annotated[
         float, typer.Option(help="Motion of a target over the sky, px per frame.", rich_help_panel=TARGETS)
     ] = 1.0,

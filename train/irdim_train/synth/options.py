@@ -44,6 +44,7 @@ class SynthOptions:
     polarity: str = "both"
     psf: str = "gaussian"
     extent: float = 1.1  # px, sigma: the largest of a target's own extent, before the optics blur it
+    elongation: float = 1.0  # the most that a target's own extent is wider than high
     speed: float = 1.0  # px per frame of a target over the sky
     exposure: float = 0.5  # share of the interval over which a moving target is smeared
     manoeuvres: float = 0.5  # share of targets that turn, weave or jink
@@ -79,6 +80,11 @@ class SynthOptions:
                 f"--scr {self.scr}: from {LEAST_SCR} to 10000 (noise alone has about 2; ask for dimmer targets with --snr)",
             ),
             (0 <= self.extent <= WIDEST, f"--extent {self.extent:g}: from 0 to {WIDEST:g} px"),
+            (1 <= self.elongation <= 10, f"--elongation {self.elongation:g}: from 1 to 10"),
+            (
+                self.elongation == 1 or self.psf == "gaussian",
+                "--elongation: only with --psf gaussian; an Airy disc is round",
+            ),
             (0 <= self.targets <= 100, f"--targets {self.targets}: from 0 to 100"),
             (0 <= self.knots <= 100, f"--knots {self.knots}: from 0 to 100"),
             (1 <= self.layers <= 8, f"--layers {self.layers}: from 1 to 8 (--clouds 0 for a clear sky)"),

@@ -36,7 +36,9 @@ def target(
     options: SynthOptions, sky: Sky, shifts: np.ndarray, middle: int, there: np.ndarray, rng: np.random.Generator
 ) -> Spot:
     """A target that is at `there` (y, x) in the frame `middle`."""
-    size = float(np.hypot(OPTICS, rng.uniform(0, options.extent)))
+    height = rng.uniform(0, options.extent)
+    width = height * rng.uniform(1, options.elongation) if options.elongation > 1 else height
+    size = float(np.hypot(OPTICS, height)), float(np.hypot(OPTICS, width))
     manoeuvre, headings = _headings(options, middle, rng)
     path = options.speed * np.stack([np.sin(headings), np.cos(headings)], axis=1)
     hot = {"hot": True, "cold": False, "both": bool(rng.uniform() < 0.75)}[options.polarity]
@@ -49,7 +51,7 @@ def target(
     )
     return Spot(
         "target",
-        (size, size),
+        size,
         peak,
         track,
         np.ones(len(track)) if light is None else light,
