@@ -10,10 +10,13 @@ import time
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from irdim.dataset import Dataset
 from irdim.errors import InputError
 from irdim.patches import Patches
+from irdim_train import runs
+from irdim_train.cli import app
 from irdim_train.evaluate import evaluate, rescore
 from irdim_train.fit import fit
 from irdim_train.model import GridDetector
@@ -112,6 +115,7 @@ def test_too_large_a_batch_says_which_one_fits(small_patches, tmp_path):
 import resource, sys
 from pathlib import Path
 import torch
+from typer.testing import CliRunner
 from irdim.patches import Patches
 from irdim_train.fit import fit
 from irdim_train.runs import FitConfig
@@ -236,3 +240,14 @@ def test_corrected_boxes_make_other_patches(small_patches, tmp_path):
                 data.supersede(box.id, moved, who="tests", why="badly placed")
             digests.append(crop(data, tmp_path / f"{name}-p", size=32, frame_step=1, register=False)["digest"])
     assert digests[0] != digests[1]
+
+
+@pytest.mark.parametrize(("options", "steps"), [([], 30), (["--epochs", "0.5"], None)])
+def test_few_patches_are_trained_on_for_long_enough(small_patches, tmp_path, monkeypatch, options, steps):
+    monkeypatch.setattr(runs, "EPOCHS", 0.5)
+    monkeypatch.setattr(runs, "LEAST_STEPS", 30)
+    words = ["fit", str(small_patches), "--width", "0.125", "--batch", "16", "--whole-frames", "0", *options, "--json"]
+    done = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "run")], catch_exceptions=False)
+    half_an_epoch = len(Patches.open(small_patches).rows("train")) // 16 / 2
+    assert half_an_epoch < 28
+    assert json.loads(done.stdout)["steps"] == (steps or round(half_an_epoch))

@@ -14,6 +14,7 @@ from irdim_train.model import GridDetector
 FORMAT, VERSION = "irdim-run", 1
 PRESETS: dict[str, dict[str, Any]] = {"nano": {"backbone": "nano", "width": 0.5}}  # for boards without a GPU
 DESCRIPTION, CHECKPOINT, MODEL, COURSE = "run.json", "checkpoint.pt", "model.pt", "history.jsonl"
+EPOCHS, LEAST_STEPS = 10.0, 2000  # unless a budget is asked for; ten passes over few patches are no training
 SNAPSHOTS = "course"  # folder of the weights on the way
 
 
@@ -24,8 +25,9 @@ class FitConfig:
     backbone: str = "darknet19"
     width: float = 0.5
     input: str = "difference+frame"
-    epochs: float = 10.0
-    minutes: float | None = None  # a budget instead of epochs: the steps are counted out after the first few were timed
+    epochs: float = EPOCHS
+    least_steps: int = 0  # whatever the epochs
+    minutes: float | None = None  # a budget instead of both: the steps are counted out after the first few were timed
     batch: int = 64
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
@@ -46,6 +48,7 @@ class FitConfig:
         checks = (
             (self.batch >= 1, f"--batch {self.batch}: at least 1"),
             (0 < self.epochs < 1e6, f"--epochs {self.epochs:g}: above 0"),
+            (0 <= self.least_steps < 1e9, f"least_steps {self.least_steps}: 0 or more"),
             (self.minutes is None or 0 < self.minutes < 1e6, f"--minutes {self.minutes}: above 0"),
             (0 < self.learning_rate < 10, f"--learning-rate {self.learning_rate:g}: above 0, below 10"),
             (self.a >= 0 and self.b >= 0, f"--a {self.a:g}, --b {self.b:g}: 0 or more"),

@@ -130,7 +130,7 @@ def train(
     Ctrl-C and SIGTERM save a checkpoint and raise KeyboardInterrupt; InputError as of `train_step`.
     """
     each = reader.an_epoch
-    total = state.total or (max(round(config.epochs * each), 1) if config.minutes is None else 0)
+    total = state.total or (max(round(config.epochs * each), config.least_steps, 1) if config.minutes is None else 0)
     begun, saved = time.monotonic() - state.seconds, time.monotonic() - max(CHECKPOINT_SECONDS - FIRST_CHECKPOINT, 0.0)
     state.model.train()
     if config.freeze_norm:

@@ -56,7 +56,10 @@ def command(
     input: Annotated[
         str, typer.Option(help="single, sequence, difference (the paper's) or difference+frame.")
     ] = "difference+frame",
-    epochs: Annotated[float, typer.Option(help="Passes over the training patches.")] = 10.0,
+    epochs: Annotated[
+        float | None,
+        typer.Option(help="Passes over the training patches; by default ten, and 2,000 steps at least."),
+    ] = None,
     minutes: Annotated[float | None, typer.Option(help="A budget instead of --epochs.")] = None,
     batch: Annotated[int, typer.Option(help="Patches a step.")] = 64,
     learning_rate: Annotated[float, typer.Option(help="Peak rate, after a warm-up. The paper's is 1e-6.")] = 2e-3,
@@ -104,7 +107,7 @@ def command(
     from irdim_train.devices import choose_device
     from irdim_train.distributed import join_ranks
     from irdim_train.fit import fit
-    from irdim_train.runs import CHECKPOINT, PRESETS, FitConfig, read_run
+    from irdim_train.runs import CHECKPOINT, EPOCHS, LEAST_STEPS, PRESETS, FitConfig, read_run
     from irdim_train.starters import RANDOM, STARTER, start_of
 
     given = {name for name in context.params if context.get_parameter_source(name).name == "COMMANDLINE"}  # type: ignore[union-attr]
@@ -143,7 +146,8 @@ def command(
             backbone=backbone,
             width=width,
             input=input,
-            epochs=epochs,
+            epochs=EPOCHS if epochs is None else epochs,
+            least_steps=LEAST_STEPS if epochs is None and minutes is None else 0,
             minutes=minutes,
             batch=batch,
             learning_rate=learning_rate,

@@ -35,8 +35,13 @@ def command(
             help="Training sequences ('log-*') whose unlabelled frames nobody has looked at; those without any label always are."
         ),
     ] = None,
-    epochs: Annotated[float, typer.Option(help="Of the first training.")] = 10.0,
-    more_epochs: Annotated[float, typer.Option(help="Of each later one, which begins with the weights before.")] = 5.0,
+    epochs: Annotated[
+        float | None, typer.Option(help="Of the first training; by default ten, and 2,000 steps at least.")
+    ] = None,
+    more_epochs: Annotated[
+        float | None,
+        typer.Option(help="Of each later one, which begins with the weights before; by default half of that."),
+    ] = None,
     folds: Annotated[int, typer.Option(help="Out-of-fold networks of each refinement; 0: none.")] = 0,
     size: Annotated[int, typer.Option(help="Side of a patch, px.")] = 80,
     frame_step: Annotated[int, typer.Option(help="Frames between neighbours of a stack.")] = 4,
@@ -62,6 +67,7 @@ def command(
     from irdim_train.devices import choose_device
     from irdim_train.iterating import LoopConfig, Waiting, iterate, open_loop
     from irdim_train.iterating.report import HEADS, scored, table, write_loop_report
+    from irdim_train.runs import EPOCHS, LEAST_STEPS
     from irdim_train.starters import start_of
 
     config = None
@@ -69,8 +75,10 @@ def command(
         config = LoopConfig(
             data=str(data.resolve()),
             iterations=iterations,
-            epochs=epochs,
-            more_epochs=more_epochs,
+            epochs=EPOCHS if epochs is None else epochs,
+            more_epochs=EPOCHS / 2 if more_epochs is None else more_epochs,
+            least_steps=LEAST_STEPS if epochs is None else 0,
+            more_least_steps=LEAST_STEPS // 2 if more_epochs is None else 0,
             budget=budget,
             decide=decide,
             truth=str(truth.resolve()) if truth else None,

@@ -93,9 +93,10 @@ def _crop(state: LoopState, data: Dataset, device: torch.device) -> None:
 
 def _fit(state: LoopState, data: Dataset, device: torch.device) -> None:
     number, c = state.turn.number, state.config
-    config = FitConfig(**{**c.fit, "epochs": c.more_epochs if number else c.epochs})
+    config = FitConfig(**{**c.fit, "epochs": c.epochs, "least_steps": c.least_steps})
     if number:
-        config = replace(config, start=str(state.run(number - 1).resolve()))
+        before = str(state.run(number - 1).resolve())
+        config = replace(config, epochs=c.more_epochs, least_steps=c.more_least_steps, start=before)
     made = fit(Patches.open(_patches(state)), state.run(number), config, ranks=Ranks(0, 1, device))
     state.turn.loss = made["loss"] or 0.0
 

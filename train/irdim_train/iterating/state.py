@@ -16,13 +16,16 @@ CHOICES = ("value", "random")
 @dataclass(frozen=True)
 class LoopConfig:
     """data: data set, changed by the decisions; iterations: turns after the first training; epochs, more_epochs: of the first training and of each
-    later one, which begins with the weights before; budget: items decided each turn; decide: one of RULES; truth: data set of an oracle;
-    choose: one of CHOICES; pool: patterns of recordings nobody has looked at, besides those without any label; fit: options of FitConfig."""
+    later one, which begins with the weights before; least_steps, more_least_steps: of the two, whatever the epochs; budget: items decided each turn;
+    decide: one of RULES; truth: data set of an oracle; choose: one of CHOICES; pool: patterns of recordings nobody has looked at, besides those without
+    any label; fit: options of FitConfig."""
 
     data: str
     iterations: int = 5
     epochs: float = 10.0
     more_epochs: float = 5.0
+    least_steps: int = 0
+    more_least_steps: int = 0
     budget: int = 100
     decide: str = "ask"
     truth: str | None = None

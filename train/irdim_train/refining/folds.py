@@ -15,6 +15,7 @@ from irdim_train.distributed import Ranks
 from irdim_train.fit import fit
 from irdim_train.refining.snapshots import snapshot_engines
 from irdim_train.runs import DESCRIPTION, FitConfig, load_model, read_run
+from irdim_train.starters import STARTER
 from irdim_train.torch_engine import TorchEngine
 
 FOLDS = "folds"  # in the run's folder: folds/K-i, each a run
@@ -29,8 +30,8 @@ def fold_engines(
     device: torch.device,
     progress: Callable[[str, int, int], None] = lambda what, done, of: None,
 ) -> dict[int, list[Engine]]:
-    """By the id of each training sequence, its out-of-fold networks. Trains, with the run's own options and from random weights, the folds that
-    are not there yet; an interrupted one goes on where it was.
+    """By the id of each training sequence, its out-of-fold networks. Trains, with the run's own options, from the starter where the run began with it
+    and else from random weights, the folds that are not there yet; an interrupted one goes on where it was.
 
     Raises InputError where there are fewer scenes than folds, or the run's patches are gone.
     """
@@ -41,7 +42,9 @@ def fold_engines(
         raise InputError(f"--folds {folds}: the training sequences are of only {len(groups)} scenes")
     order = np.random.default_rng(0).permutation(len(groups))
     part = {groups[g]: i % folds for i, g in enumerate(order.tolist())}
-    config = replace(FitConfig(**description["config"]), start=None, freeze_norm=False, whole=0.0)
+    config = FitConfig(**description["config"])
+    start = config.start if config.start == STARTER else None  # another run may have seen these very labels
+    config = replace(config, start=start, freeze_norm=False, whole=0.0)
     engines: dict[int, list[Engine]] = {}
     for i in range(folds):
         out = run / FOLDS / f"{folds}-{i}"
