@@ -2,8 +2,8 @@
 
     python bench/few_labels.py RECORDINGS OUT --test 'IR_AIRPLANE_02*' 'IR_BIRD_04*' --val 'IR_BIRD_01[0-5]' [--clips 4 8 16 32]
 
-RECORDINGS: labelled sequences, as irdim-train import takes them. All networks take the same number of steps, and the same validation clips choose their
-thresholds. Writes OUT/table.md, table.json and few_labels.png; what is in OUT already is taken.
+RECORDINGS: labelled sequences, as irdim-train import takes them. Trained is with the defaults of fit (or what stands after --fit), and the same validation
+clips choose all thresholds. Writes OUT/table.md, table.json and few_labels.png; what is in OUT already is taken.
 """
 
 import argparse
@@ -16,14 +16,11 @@ from typing import Any
 
 import matplotlib
 
-from irdim.patches import Patches
-
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
 BIN = Path(sys.executable).parent
 STARTS = ("random", "starter")
-BATCH = 64
 
 
 def main() -> None:
@@ -35,18 +32,16 @@ def main() -> None:
     parser.add_argument("--val", nargs="+", required=True)
     parser.add_argument("--clips", nargs="+", type=int, default=[4, 8, 16, 32])
     parser.add_argument("--interval", type=float, default=0.1, help="Seconds between frames.")
-    parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--fit", nargs=argparse.REMAINDER, default=[], help="Further options of irdim-train fit, last.")
     asked = parser.parse_args()
     rows: list[dict[str, Any]] = []
     for clips in asked.clips:
         data, patches = gather(asked, clips)
-        epochs = asked.steps * BATCH / len(Patches.open(patches).rows("train"))
         row: dict[str, Any] = {"clips": clips}
         for start in STARTS:
             run = asked.out / f"{clips}-{start}"
             if not (run / "model.pt").exists():
-                call("fit", patches, "--from", start, "--epochs", epochs, "--batch", BATCH, "--out", run, *asked.fit)
+                call("fit", patches, "--from", start, "--out", run, *asked.fit)
             row[start] = score(run, run / "test.json", data)
         rows.append(row)
         write(asked, rows)
