@@ -84,7 +84,7 @@ def demo(
     data = DEMO / "data"
     _import(loop, recordings, data, generated=source is None)
     split = _split_to_show(data)
-    step, width = (2, 0.25) if source is None else (4, 0.5)
+    step, network = (2, ("--preset", "nano")) if source is None else (4, ())
 
     patches = DEMO / "patches"
     loop.call("irdim-train", "crop", data, "--size", 80, "--frame-step", step, "--out", patches)
@@ -96,7 +96,7 @@ def demo(
         )
 
     run = DEMO / "run"
-    loop.call("irdim-train", "fit", patches, "--width", width, "--minutes", minutes, "--out", run)
+    loop.call("irdim-train", "fit", patches, *network, "--minutes", minutes, "--out", run)
     fitted = _read(run / "run.json")
     loop.note(f"{fitted['steps']} steps, loss {fitted['loss']:.2f}")
 

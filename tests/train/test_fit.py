@@ -251,3 +251,9 @@ def test_few_patches_are_trained_on_for_long_enough(small_patches, tmp_path, mon
     half_an_epoch = len(Patches.open(small_patches).rows("train")) // 16 / 2
     assert half_an_epoch < 28
     assert json.loads(done.stdout)["steps"] == (steps or round(half_an_epoch))
+
+
+def test_a_resumed_run_takes_no_other_options(tmp_path):
+    with pytest.raises(InputError, match=r"leave out --from, --lay-over, PATCHES$"):
+        words = ["fit", "patches", "--resume", str(tmp_path), "--from", "starter", "--lay-over", "0.2"]
+        CliRunner().invoke(app, words, catch_exceptions=False)

@@ -127,9 +127,8 @@ def command(
         return
     if resume is not None:
         if own := given - {"resume", "device", "as_json"}:
-            options = ", ".join(
-                "PATCHES" if name == "patches" else f"--{name.replace('_', '-')}" for name in sorted(own)
-            )
+            named = {p.name: "PATCHES" if p.name == "patches" else p.opts[0] for p in context.command.params}
+            options = ", ".join(sorted(named[name] for name in own))
             raise InputError(f"--resume goes on with the options of {resume}; leave out {options}")
         description = read_run(resume)
         config, out, patches = FitConfig(**description["config"]), resume, Path(description["patches"])
