@@ -254,6 +254,6 @@ def test_few_patches_are_trained_on_for_long_enough(small_patches, tmp_path, mon
 
 
 def test_a_resumed_run_takes_no_other_options(tmp_path):
+    words = ["fit", "patches", "--resume", str(tmp_path), "--from", "starter", "--lay-over", "0.2"]
     with pytest.raises(InputError, match=r"leave out --from, --lay-over, PATCHES$"):
-        words = ["fit", "patches", "--resume", str(tmp_path), "--from", "starter", "--lay-over", "0.2"]
         CliRunner().invoke(app, words, catch_exceptions=False)
