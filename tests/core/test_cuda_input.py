@@ -2,17 +2,17 @@
 
 import gc
 import threading
-import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 from cuda_cases import follow_both, moving_frames
-from cuda_on_host import HostGpu, HostStream, compile_on_host
+from cuda_on_host import HostGpu, compile_on_host
 
 import irdim_edge
 from irdim.bundle import Bundle
 from irdim.cuda.compiler import kernels_for
+from irdim.cuda.gpu import OnGpu
 from irdim.cuda.input import GpuInputStep
 from irdim.detector import Detector
 from irdim.differencing import CHANNELS
@@ -39,16 +39,22 @@ def cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cuda-cache"))
 
 
-def on(gpu):
+class Stream(OnGpu):
     """What GpuInputStep takes of an engine."""
-    return types.SimpleNamespace(gpu=gpu, stream=HostStream())
+
+    def __init__(self, gpu):
+        self.gpu = gpu
+        with gpu.current():
+            self.stream = gpu.cuda.Stream()
 
 
 class ReadsTheGpu(TensorRtEngine):
     """ONNX Runtime in TensorRT's place: shows which images the detector gives it."""
 
     def __init__(self, gpu, graph):
-        self.gpu, self.stream, self.name = gpu, HostStream(), "host"
+        self.gpu, self.name = gpu, "host"
+        with gpu.current():
+            self.stream = gpu.cuda.Stream()
         self._engine = OnnxEngine(graph, threads=1)
 
     def run(self, image):
@@ -58,12 +64,12 @@ class ReadsTheGpu(TensorRtEngine):
 @pytest.mark.parametrize("kind", CHANNELS)
 @pytest.mark.parametrize("register", [False, True])
 def test_frame_by_frame_the_gpu_gives_what_the_host_gives(gpu, kind, register):
-    assert follow_both(on(gpu), kind, register) >= 20
+    assert follow_both(Stream(gpu), kind, register) >= 20
 
 
 def test_inputs_that_wait_are_not_written_over_and_their_memory_is_used_again(gpu):
     card = Bundle.load(STARTER).card
-    step, host = GpuInputStep(card, on(gpu)), InputStep(card)
+    step, host = GpuInputStep(card, Stream(gpu)), InputStep(card)
     interval = card.interval or 0.04
     frames = [Frame(i, i * interval, f) for i, f in enumerate(moving_frames(card.input.history + 12))]
     step.prime(frames[: card.input.history - 1])
@@ -78,18 +84,21 @@ def test_inputs_that_wait_are_not_written_over_and_their_memory_is_used_again(gp
     assert gpu.cuda.allocated == made
 
 
-def test_what_another_thread_drops_is_given_back(gpu):
+@pytest.mark.parametrize("frames", [None, 0, 15], ids=["engine", "detector", "detector that has seen frames"])
+def test_what_another_thread_drops_is_given_back(gpu, frames):
     """As at a takeover: pycuda frees nothing while its context is not the thread's."""
     gc.collect()
-    before, step = gpu.cuda.held, GpuInputStep(Bundle.load(STARTER).card, on(gpu))
-    for i, pixels in enumerate(moving_frames(step.card.input.history + 3)):
-        step.push(Frame(i, i * (step.card.interval or 0.04), pixels))
-    assert gpu.cuda.held > before + 5
-    last = [step]
-    del step
+    before, bundle = gpu.cuda.held, Bundle.load(STARTER)
+    engine = ReadsTheGpu(gpu, bundle.graph("fp32"))
+    last = [engine if frames is None else Detector(bundle.card, engine)]
+    del engine
+    for i, pixels in enumerate(moving_frames(15)[: frames or 0]):
+        last[0].push(Frame(i, i * (bundle.card.interval or 0.04), pixels))
+    assert gpu.cuda.held > before + (5 if frames else 0)
     thread = threading.Thread(target=last.clear)
     thread.start()
     thread.join()
+    gc.collect()
     assert gpu.cuda.held == before
     assert not gpu.cuda.faults
 

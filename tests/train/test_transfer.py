@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from irdim.dataset import Dataset
 from irdim.differencing import InputSpec, network_input
@@ -17,9 +18,12 @@ from irdim.patches import Patches
 from irdim.sources import Frame
 from irdim_train import starters
 from irdim_train.batches import BatchReader
+from irdim_train.cli import app
+from irdim_train.evaluate import evaluate
 from irdim_train.fit import fit
 from irdim_train.runs import DESCRIPTION, MODEL, PRESETS, FitConfig, load_model, read_run
-from irdim_train.starters import start_of
+from irdim_train.starters import begin_with
+from irdim_train.torch_engine import TorchEngine
 from irdim_train.whole_frames import PatchesThenFrames, WholeFrameReader
 
 CPU = torch.device("cpu")
@@ -126,11 +130,24 @@ def shipped(small_run, tmp_path, monkeypatch):
 
 
 def test_training_begins_with_the_starter_of_its_network(shipped, small_run):
-    kind = load_model(small_run)[1].input.kind
-    assert start_of(None, "darknet19", 0.25, kind) == start_of("starter", "nano", 0.5, kind) == "starter"
-    assert start_of(None, "darknet19", 0.5, kind) is start_of(None, "darknet19", 0.25, "single") is None
-    assert start_of("random", "darknet19", 0.25, kind) is None
-    assert Path(start_of("runs/first", "darknet19", 0.25, kind)).is_absolute()
+    network = {"backbone": "darknet19", "width": 0.25, "input": load_model(small_run)[1].input.kind}
+    assert begin_with(None, network, {}) == begin_with("starter", network, {}) == {**network, "start": "starter"}
+    assert begin_with("random", network, {}) == {**network, "start": None}
+    for other in ({"width": 0.5}, {"input": "single"}, {"backbone": "nano"}):
+        assert begin_with(None, {**network, **other}, {})["start"] is None
+        with pytest.raises(InputError, match="none ships for"):
+            begin_with("starter", {**network, **other}, {})
+
+
+def test_a_run_brings_its_network_unless_another_is_asked_for(small_run, tmp_path, monkeypatch):
+    here = {"backbone": "nano", "width": 0.5, "input": load_model(small_run)[1].input.kind}
+    monkeypatch.chdir(small_run.parent)
+    begun = begin_with(small_run.name, here, {})
+    assert begun == {**here, "backbone": "darknet19", "width": 0.25, "start": str(small_run.resolve())}
+    with pytest.raises(InputError, match="its width is 0.25, not 0.5"):
+        begin_with(str(small_run), here, {"width"})
+    with pytest.raises(InputError, match="nothere"):
+        begin_with("nothere", here, {})
 
 
 def test_the_starter_gives_its_weights(shipped, small_run, small_patches, tmp_path):
@@ -152,3 +169,17 @@ def test_what_ships_can_be_trained_on():
     for card in shipped.values():
         assert starters.find_starter(card.backbone, card.width, FitConfig().input)
         assert read_run(starters.starter(card.backbone, card.width, card.input.kind))["scores"]["val"]["f1"] > 0.7
+
+
+@pytest.mark.parametrize("name", ["darknet19", "nano"])
+def test_what_ships_finds_targets(name, tmp_path):
+    scene = "--sequences 2 --frames 28 --size 160x128 --snr 8 --seed 77".split()
+    for words in (
+        ["synth", str(tmp_path / "recordings"), *scene],
+        ["import", str(tmp_path / "recordings"), "--out", str(tmp_path / "data"), "--val", "*"],
+    ):
+        CliRunner().invoke(app, words, catch_exceptions=False)
+    model, card = load_model(starters.starters_folder() / name)
+    with Dataset.open(tmp_path / "data") as data:
+        result = evaluate(card, TorchEngine(model), data, split="val")
+    assert result.metric.at(card.thresholds.report).f1 > 0.7

@@ -29,7 +29,7 @@ from irdim_train.runs import (
     save_tensors,
 )
 from irdim_train.staging import held_folder
-from irdim_train.starters import STARTER
+from irdim_train.starters import STARTER, start_run
 from irdim_train.training import FitState, begin, resume, train
 from irdim_train.whole_frames import PatchesThenFrames, WholeFrameReader
 
@@ -59,13 +59,20 @@ def fit(
         "patches": str(patches.path.resolve()),
         "patches_digest": digest,
         "data": patches.description["data"],
+        "start_digest": None,
         "model": None,
     }
     _check_resumes(out, description)
     with Dataset.open(Path(description["data"])) as data:  # thresholds need it in the end: better to miss it now
         data.check_splits()
     torch.manual_seed(config.seed)
-    state = begin(config, spec, ranks.device)
+    start = None
+    if (out / CHECKPOINT).is_file():  # which has gone on from the weights that it began with
+        description["start_digest"] = read_run(out).get("start_digest")
+    elif config.start is not None:
+        start = start_run(config.start, config.backbone, config.width, config.input)
+        description["start_digest"] = sha256(start / MODEL)
+    state = begin(config, spec, ranks.device, start=start)
     reader = open_reader(patches, spec, config, state.model.stride, ranks)
     out.mkdir(parents=True, exist_ok=True)
     with held_folder(out, ANOTHER) if ranks.first else contextlib.nullcontext():

@@ -1,7 +1,9 @@
 """The runs that training begins with unless told otherwise: networks that learnt from generated sequences alone (tools/make_starter.py)."""
 
+from collections.abc import Container
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from irdim.errors import InputError
 from irdim_train.runs import DESCRIPTION, read_run
@@ -33,10 +35,31 @@ def starter(backbone: str, width: float, kind: str) -> Path:
     return found
 
 
-def start_of(asked: str | None, backbone: str, width: float, kind: str) -> str | None:
-    """FitConfig.start of what --from was given: a run, STARTER, RANDOM, or nothing, which is the starter where there is one."""
-    if asked is None:
-        return STARTER if find_starter(backbone, width, kind) else None
+def start_run(start: str, backbone: str, width: float, kind: str) -> Path:
+    """The run that FitConfig.start names. Raises InputError where it is none, or of another network."""
+    run = starter(backbone, width, kind) if start == STARTER else Path(start)
+    there = read_run(run)["config"]
+    for what, own, here in (
+        ("backbone", there["backbone"], backbone),
+        ("width", there["width"], width),
+        ("input", there["input"], kind),
+    ):
+        if own != here:
+            raise InputError(f"{run}: its {what} is {own}, not {here}; only the same network can go on")
+    return run
+
+
+def begin_with(asked: str | None, network: dict[str, Any], own: Container[str]) -> dict[str, Any]:
+    """Options of FitConfig (backbone, width, input, start) of what --from was given: a run, STARTER, RANDOM, or nothing, which is the starter where there
+    is one. network: backbone, width and input; a run brings its own, but for those in `own`. Raises InputError as `start_run`."""
     if asked == RANDOM:
-        return None
-    return asked if asked == STARTER else str(Path(asked).resolve())
+        return {**network, "start": None}
+    if asked not in (None, STARTER):
+        there = read_run(Path(asked))["config"]
+        network = {key: value if key in own else there[key] for key, value in network.items()}
+        asked = str(Path(asked).resolve())
+    which = (network["backbone"], network["width"], network["input"])
+    if asked is None:
+        return {**network, "start": STARTER if find_starter(*which) else None}
+    start_run(asked, *which)
+    return {**network, "start": asked}

@@ -33,7 +33,6 @@ from irdim_train.runs import (
     load_weights,
     save_tensors,
 )
-from irdim_train.starters import STARTER, starter
 from irdim_train.whole_frames import PatchesThenFrames, WholeFrameReader
 
 WARM_UP = 0.05  # share of the steps over which the learning rate rises
@@ -57,11 +56,11 @@ class FitState:
     losses: list[float] = field(default_factory=list)  # of the steps since the course's last row
 
 
-def begin(config: FitConfig, spec: InputSpec, device: torch.device) -> FitState:
-    """A network, its average and its optimiser, before the first step. Raises InputError where --from is another network."""
+def begin(config: FitConfig, spec: InputSpec, device: torch.device, *, start: Path | None = None) -> FitState:
+    """A network, its average and its optimiser, before the first step. start: the run whose weights it begins with; None: at random, or to be resumed."""
     model, average = (GridDetector(config.backbone, spec.channels, config.width) for _ in range(2))
-    if config.start is not None:
-        model.load_state_dict(_start_weights(config.start, config, spec))
+    if start is not None:
+        model.load_state_dict(load_model(start)[0].state_dict())
     average.load_state_dict(model.state_dict())
     model, average = (m.to(device, memory_format=torch.channels_last) for m in (model, average))  # type: ignore[call-overload]
     decayed = [p for p in model.parameters() if p.ndim > 1]
@@ -72,20 +71,6 @@ def begin(config: FitConfig, spec: InputSpec, device: torch.device) -> FitState:
         fused=device.type == "cuda",
     )
     return FitState(model, average, optimiser)
-
-
-def _start_weights(start: str, config: FitConfig, spec: InputSpec) -> dict[str, Any]:
-    """The weights of a finished run, or of the network's starter. Raises InputError where it is another network."""
-    run = starter(config.backbone, config.width, spec.kind) if start == STARTER else Path(start)
-    model, card = load_model(run)
-    for what, there, here in (
-        ("backbone", card.backbone, config.backbone),
-        ("width", card.width, config.width),
-        ("input", card.input.kind, spec.kind),
-    ):
-        if there != here:
-            raise InputError(f"{run}: its {what} is {there}, not {here}; only the same network can go on")
-    return model.state_dict()
 
 
 def resume(state: FitState, path: Path) -> None:

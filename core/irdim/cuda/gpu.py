@@ -39,8 +39,8 @@ class Gpu:
 
 
 class OnGpu:
-    """Base of what owns pycuda's or TensorRT's objects: it drops them with the context current, whichever thread drops it. Elsewhere pycuda says nothing and
-    never frees them, and a daemon that takes over bundles would fill the board's memory."""
+    """Base of what holds pycuda's or TensorRT's objects, even ones that others hold as well: it drops them with the context current, whichever thread drops
+    it. Elsewhere pycuda says nothing and never frees them, and a daemon that takes over bundles would fill the board's memory."""
 
     gpu: Gpu
 

@@ -7,7 +7,7 @@ irdim.registration): that takes the camera's own pixels, which are there.
 from typing import Any, Protocol
 
 from irdim.bundle import ModelCard
-from irdim.cuda.gpu import Gpu
+from irdim.cuda.gpu import Gpu, OnGpu
 from irdim.cuda.kernels import Kernels, NetworkInput
 from irdim.cuda.memory import GpuImage
 from irdim.cuda.ring import FrameRing
@@ -23,14 +23,14 @@ class Engine(Protocol):
     stream: Any
 
 
-class GpuInputStep:
+class GpuInputStep(OnGpu):
     """History and differencing before one TensorRT engine, on its stream: frame by frame to what the engine reads. One thread pushes; another may run the
     engine on what came out before."""
 
     def __init__(self, card: ModelCard, engine: Engine) -> None:
         """Raises InputError where the kernels cannot be compiled for the GPU."""
         self.card = card
-        self._gpu, self._stream = engine.gpu, engine.stream
+        self.gpu, self._stream = engine.gpu, engine.stream
         self._kernels = Kernels(engine.gpu)
         self._history = History(card.input, card.interval)
         self._ring: FrameRing | None = None
@@ -39,7 +39,7 @@ class GpuInputStep:
     def push(self, frame: Frame) -> Prepared | str:
         """See InputStep.push. The image is a GpuImage."""
         void = self._history.add(frame)
-        with self._gpu.current():
+        with self.gpu.current():
             ring, step = self._upload(frame)
             if void:
                 return void
@@ -56,7 +56,7 @@ class GpuInputStep:
         """See InputStep.prime."""
         for frame in frames:
             self._history.add(frame)
-            with self._gpu.current():
+            with self.gpu.current():
                 self._upload(frame)
 
     def reset(self, reason: str = "history") -> None:
@@ -70,7 +70,7 @@ class GpuInputStep:
         ring, step = self._ring, self._step
         if ring is None or step is None or (ring.shape, ring.dtype) != (shape, dtype):
             self._stream.synchronize()  # what is under way still reads the old ones
-            ring = FrameRing(self._gpu, self._stream, spec.history, shape, dtype)
+            ring = FrameRing(self.gpu, self._stream, spec.history, shape, dtype)
             step = NetworkInput(self._kernels, self._stream, spec, self.card.stride, shape)
             self._ring, self._step = ring, step
         ring.push(frame.pixels)

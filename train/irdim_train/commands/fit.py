@@ -4,7 +4,7 @@ import datetime
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -108,7 +108,7 @@ def command(
     from irdim_train.distributed import join_ranks
     from irdim_train.fit import fit
     from irdim_train.runs import CHECKPOINT, EPOCHS, LEAST_STEPS, PRESETS, FitConfig, read_run
-    from irdim_train.starters import RANDOM, STARTER, start_of
+    from irdim_train.starters import begin_with
 
     given = {name for name in context.params if context.get_parameter_source(name).name == "COMMANDLINE"}  # type: ignore[union-attr]
     if preset is not None and preset not in PRESETS:
@@ -116,19 +116,13 @@ def command(
     chosen = PRESETS[preset] if preset else {}
     backbone = backbone if "backbone" in given else chosen.get("backbone", backbone)
     width = width if "width" in given else chosen.get("width", width)
-    if start not in (None, STARTER, RANDOM):
-        before = read_run(Path(start))["config"]
-        own = given | chosen.keys()
-        backbone = backbone if "backbone" in own else str(before["backbone"])
-        width = width if "width" in own else float(before["width"])
-        input = input if "input" in own else str(before["input"])
+    begins = begin_with(start, {"backbone": backbone, "width": width, "input": input}, given | chosen.keys())
     if describe:
-        _describe(backbone if given & {"backbone", "preset"} else None, width, input, as_json)
+        _describe(backbone if given & {"backbone", "preset"} else None, begins["width"], begins["input"], as_json)
         return
     if resume is not None:
         if own := given - {"resume", "device", "as_json"}:
-            named = {p.name: "PATCHES" if p.name == "patches" else p.opts[0] for p in context.command.params}
-            options = ", ".join(sorted(named[name] for name in own))
+            options = ", ".join(sorted(_as_written(p, context.params) for p in context.command.params if p.name in own))
             raise InputError(f"--resume goes on with the options of {resume}; leave out {options}")
         description = read_run(resume)
         config, out, patches = FitConfig(**description["config"]), resume, Path(description["patches"])
@@ -142,9 +136,7 @@ def command(
         raise InputError(f"--size {size}: patch or full; another patch size needs another irdim-train crop --size")
     else:
         config = FitConfig(
-            backbone=backbone,
-            width=width,
-            input=input,
+            **begins,
             epochs=EPOCHS if epochs is None else epochs,
             least_steps=LEAST_STEPS if epochs is None and minutes is None else 0,
             minutes=minutes,
@@ -158,7 +150,6 @@ def command(
             snapshots=snapshots,
             evidence=evidence,
             false_alarms=false_alarms,
-            start=start_of(start, backbone, width, input),
             whole=1.0 if size == "full" else whole_frames,
             freeze_norm=freeze_norm,
         )
@@ -208,6 +199,14 @@ def command(
         )
         return
     console.print(f"next: irdim-train evaluate {out}   |   irdim-export {out} --int8")
+
+
+def _as_written(parameter: Any, values: dict[str, Any]) -> str:
+    """A parameter of the command as a user writes it."""
+    if parameter.param_type_name == "argument":
+        return str(parameter.name).upper()
+    switched_off = parameter.secondary_opts and values[parameter.name] is False
+    return str((parameter.secondary_opts if switched_off else parameter.opts)[0])
 
 
 def _describe(backbone: str | None, width: float, kind: str, as_json: bool) -> None:

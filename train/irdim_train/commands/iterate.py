@@ -14,6 +14,7 @@ from irdim.wording import number_of
 
 
 def command(
+    context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder of the loop. Run again to go on where it was.")] = Path("loop"),
     data: Annotated[
         Path | None, typer.Option(help="Data set, to begin a loop; its labels change with the decisions.")
@@ -68,17 +69,20 @@ def command(
     from irdim_train.iterating import LoopConfig, Waiting, iterate, open_loop
     from irdim_train.iterating.report import HEADS, scored, table, write_loop_report
     from irdim_train.runs import EPOCHS, LEAST_STEPS
-    from irdim_train.starters import start_of
+    from irdim_train.starters import begin_with
 
     config = None
     if data is not None:
+        given = {name for name in context.params if context.get_parameter_source(name).name == "COMMANDLINE"}  # type: ignore[union-attr]
+        begins = begin_with(start, {"backbone": backbone, "width": width, "input": input}, given)
+        half = (EPOCHS if epochs is None else epochs) / 2
         config = LoopConfig(
             data=str(data.resolve()),
             iterations=iterations,
             epochs=EPOCHS if epochs is None else epochs,
-            more_epochs=EPOCHS / 2 if more_epochs is None else more_epochs,
+            more_epochs=half if more_epochs is None else more_epochs,
             least_steps=LEAST_STEPS if epochs is None else 0,
-            more_least_steps=LEAST_STEPS // 2 if more_epochs is None else 0,
+            more_least_steps=LEAST_STEPS // 2 if epochs is more_epochs is None else 0,
             budget=budget,
             decide=decide,
             truth=str(truth.resolve()) if truth else None,
@@ -88,14 +92,7 @@ def command(
             frame_step=frame_step,
             register=register,
             folds=folds,
-            fit={
-                "backbone": backbone,
-                "width": width,
-                "input": input,
-                "start": start_of(start, backbone, width, input),
-                "snapshots": snapshots,
-                "seed": seed,
-            },
+            fit={**begins, "snapshots": snapshots, "seed": seed},
         )
     state = open_loop(out, config)
     waiting = 0

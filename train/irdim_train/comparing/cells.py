@@ -24,6 +24,7 @@ from irdim_train.batches import BatchReader
 from irdim_train.crop import crop
 from irdim_train.evaluate import default_split, evaluate
 from irdim_train.runs import CHECKPOINT, MODEL, load_model
+from irdim_train.starters import RANDOM
 from irdim_train.torch_engine import TorchEngine
 
 RESULT = "result.json"
@@ -107,7 +108,8 @@ def _fit(cell: Cell, budget: Budget, patches: Path, run: Path) -> None:
         spent = ["--epochs", str(budget.epochs)] if budget.minutes is None else ["--minutes", str(budget.minutes)]
         command += [str(patches), "--out", str(run), "--backbone", cell.backbone, "--width", str(cell.width)]
         command += ["--input", cell.input, "--seed", str(cell.seed), "--batch", str(budget.batch), *spent]
-        command += ["--whole-frames", str(budget.whole_frames)]
+        # all alike: a starter ships for some networks only
+        command += ["--whole-frames", str(budget.whole_frames), "--from", RANDOM]
     done = subprocess.run([*command, "--json"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     if done.returncode in (130, -2):
         raise KeyboardInterrupt

@@ -1,6 +1,6 @@
 """What a loop is told and how far it is: LOOP/loop.json, written after each step."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -110,9 +110,14 @@ def open_loop(folder: Path, config: LoopConfig | None) -> LoopState:
     if not isinstance(value, dict) or value.get("format") != FORMAT or value.get("version") != VERSION:
         raise InputError(f"{folder / FILE}: not a loop of version {VERSION}; begin another")
     there = LoopConfig(**{**value["config"], "pool": tuple(value["config"]["pool"])})
-    if config is not None and config != there:
+    if config is not None and _as_now(config) != _as_now(there):
         raise InputError(
             f"{folder}: a loop of other options; go on with irdim-train iterate --out {folder}, or choose another --out"
         )
     turns = [Turn(**turn) for turn in value["turns"]]
     return LoopState(folder, there, turns, value["step"], value["pool"], value["done"])
+
+
+def _as_now(config: LoopConfig) -> LoopConfig:
+    """A loop that knew no `start` began at random."""
+    return replace(config, fit={"start": None, **config.fit})

@@ -15,7 +15,7 @@ from irdim_train.distributed import Ranks
 from irdim_train.fit import fit
 from irdim_train.refining.snapshots import snapshot_engines
 from irdim_train.runs import DESCRIPTION, FitConfig, load_model, read_run
-from irdim_train.starters import STARTER
+from irdim_train.starters import STARTER, find_starter
 from irdim_train.torch_engine import TorchEngine
 
 FOLDS = "folds"  # in the run's folder: folds/K-i, each a run
@@ -30,8 +30,8 @@ def fold_engines(
     device: torch.device,
     progress: Callable[[str, int, int], None] = lambda what, done, of: None,
 ) -> dict[int, list[Engine]]:
-    """By the id of each training sequence, its out-of-fold networks. Trains, with the run's own options, from the starter where the run began with it
-    and else from random weights, the folds that are not there yet; an interrupted one goes on where it was.
+    """By the id of each training sequence, its out-of-fold networks. Trains, with the run's own options, the folds that are not there yet; an interrupted
+    one goes on where it was. They begin at random, as the run did; where it began with weights, with the starter, if one ships for its network.
 
     Raises InputError where there are fewer scenes than folds, or the run's patches are gone.
     """
@@ -43,8 +43,9 @@ def fold_engines(
     order = np.random.default_rng(0).permutation(len(groups))
     part = {groups[g]: i % folds for i, g in enumerate(order.tolist())}
     config = FitConfig(**description["config"])
-    start = config.start if config.start == STARTER else None  # another run may have seen these very labels
-    config = replace(config, start=start, freeze_norm=False, whole=0.0)
+    # a run that it began with may have seen these very labels, the starter has not
+    ships = config.start is not None and find_starter(config.backbone, config.width, config.input) is not None
+    config = replace(config, start=STARTER if ships else None, freeze_norm=False, whole=0.0)
     engines: dict[int, list[Engine]] = {}
     for i in range(folds):
         out = run / FOLDS / f"{folds}-{i}"

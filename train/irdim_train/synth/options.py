@@ -10,7 +10,7 @@ EDGES = ("soft", "hard", "mixed")
 PSFS = ("gaussian", "airy")
 
 SHORTEST, LONGEST = 32, 4096  # px; below there is no room for a sky
-WIDEST = 8.0  # px; what is larger is no small target, and outgrows a patch
+WIDEST, WIDEST_LONG = 8.0, 12.0  # px, sigma, of a round and along a long target; what is larger is no small target, and outgrows a patch
 LEAST_SCR = 2.5  # noise alone gives about 2 by the definition of irdim.scr
 ZERO_OR_MORE = ("speed", "clouds", "wind", "drift", "pan", "jitter", "fixed_pattern", "column_noise", "glint")
 SHARES = ("manoeuvres", "crossing", "occlusion", "shot", "exposure", "label_errors")
@@ -81,6 +81,10 @@ class SynthOptions:
             ),
             (0 <= self.extent <= WIDEST, f"--extent {self.extent:g}: from 0 to {WIDEST:g} px"),
             (1 <= self.elongation <= 10, f"--elongation {self.elongation:g}: from 1 to 10"),
+            (
+                self.extent * self.elongation <= WIDEST_LONG,
+                f"--elongation {self.elongation:g}: times --extent {self.extent:g} at most {WIDEST_LONG:g} px",
+            ),
             (
                 self.elongation == 1 or self.psf == "gaussian",
                 "--elongation: only with --psf gaussian; an Airy disc is round",
