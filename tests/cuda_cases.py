@@ -39,7 +39,22 @@ def with_dead_pixels(shape, dtype):
     return stack
 
 
-SCENES = {"random": random_stack, "constant": constant, "saturated": saturated, "dead pixels": with_dead_pixels}
+def compressed(shape, dtype):
+    """As a codec leaves it: the same in all frames, but for a few blocks."""
+    stack, rng = constant(shape, dtype), np.random.default_rng(7)
+    for frame in stack:
+        for y, x in rng.integers(0, shape, (6, 2)):
+            frame[y : y + 4, x : x + 4] += rng.integers(1, 5).astype(dtype)
+    return stack
+
+
+SCENES = {
+    "random": random_stack,
+    "constant": constant,
+    "saturated": saturated,
+    "dead pixels": with_dead_pixels,
+    "compressed": compressed,
+}
 
 
 def check(kernels, stack, spec, shifts, stride=8):

@@ -2,6 +2,9 @@
 
 A median absolute deviation over integers jumps: true sigma 0.8 gives 0. Here the cumulative distribution is read at the half-integer
 edges between counts, where rounding has not moved it, and interpolated on the normal's own (probit) scale: exact for rounded normal data.
+
+Where the quartiles say nothing, since most pixels did not change by a count, the distribution is read further out. So it is in compressed video, whose
+codec takes the sensor's noise away and puts rare blocks of a few counts in its place, each of them like a target if nothing but rounding counted as noise.
 """
 
 import math
@@ -12,13 +15,15 @@ from scipy.special import ndtri
 
 FLOOR = 0.5  # counts; below half a count a difference is all rounding
 QUARTILE = 0.67448975  # z of the upper quartile of a normal
+TAIL = 3.29052673  # z beyond which, on both sides, lies a thousandth of a normal: more pixels than a small target has
+NOISY = 1.0  # counts; from here on the quartiles alone are read, at FLOOR the tails as well, between the two something between
 SAMPLE = 2048  # values from which the histogram's place and width are taken
 ENOUGH = 1 << 15  # values in the histogram: sigma is then certain to 0.7 %
 SHEPPARD = 1 / 12  # variance that rounding to whole counts adds
 
 
 def noise_sigma(image: np.ndarray, roundings: int = 1) -> float:
-    """Standard deviation of the noise in `image`, in its own units (counts), robust to what is not noise.
+    """Standard deviation of the noise in `image`, in its own units (counts), robust to what is not noise; under a count, of its largest thousandth too.
 
     image: any shape, any real dtype; its median is of no effect; of a large one, pixels all over it are looked at. Read from the two quartiles, so
     targets, edges and dead pixels (up to a quarter on either side) hardly count. `roundings`: how many rounded frames were summed into it (2 for a plain
@@ -46,9 +51,19 @@ def sampled_sigma(values: np.ndarray, roundings: int = 1, count: Histogram = his
         _quantile(sample, share) for share in (0.25, 0.5, 0.75)
     )  # roughly; the histogram is of all values
     width = max(1.0, (high - low) / 64)
-    reach = int(np.ceil(4 * (high - low) / width)) + 8
-    sigma = width * _probit_sigma(count(values, float(np.rint(centre)), width, reach))
-    return max(float(np.sqrt(max(sigma**2 - (roundings - 1) * SHEPPARD, 0.0))), FLOOR)
+    reach = int(np.ceil(4 * (high - low) / width)) + 8  # which also bounds what tails can make of it
+    z, edges = _probit_scale(count(values, float(np.rint(centre)), width, reach))
+    if z.size < 2:  # no slope to read
+        return FLOOR
+
+    def unrounded(distance: float) -> float:
+        return max(float(np.sqrt(max((width * distance) ** 2 - (roundings - 1) * SHEPPARD, 0.0))), FLOOR)
+
+    usual = unrounded((_at(QUARTILE, z, edges) - _at(-QUARTILE, z, edges)) / (2 * QUARTILE))
+    if usual >= NOISY:
+        return usual
+    low, high = np.interp((-TAIL, TAIL), z, edges)  # between the outermost edges: what is prolonged may lie anywhere
+    return usual + (NOISY - usual) / (NOISY - FLOOR) * max(unrounded((high - low) / (2 * TAIL)) - usual, 0.0)
 
 
 def _quantile(rising: np.ndarray, share: float) -> float:
@@ -66,20 +81,15 @@ def pixel_stride(shape: tuple[int, ...]) -> int:
     return stride
 
 
-def _probit_sigma(counts: np.ndarray) -> float:
-    """Sigma, in bins, from the edges between bins whose cumulative share brackets each quartile."""
+def _probit_scale(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """z of the cumulative share at the edges between bins, rising, and these edges' places, in bins; of edges with equal shares the first. Fewer than two
+    where everything lies in one or two bins."""
     cumulative = np.cumsum(counts)[:-1] / counts.sum()
     edges = np.arange(cumulative.size, dtype=np.float64)
     inside = (cumulative > 0) & (cumulative < 1)
-    if inside.sum() < 2:  # everything lies in one or two bins: no slope to read
-        return 0.0
     z, edges = ndtri(cumulative[inside]), edges[inside]
-    rises = np.append(True, z[1:] > z[:-1])
-    z, edges = z[rises], edges[rises]
-    if z.size < 2:
-        return 0.0
-    low, high = _at(-QUARTILE, z, edges), _at(QUARTILE, z, edges)
-    return (high - low) / (2 * QUARTILE)
+    rises = np.append(True, z[1:] > z[:-1])[: z.size]
+    return z[rises], edges[rises]
 
 
 def _at(wanted: float, z: np.ndarray, edges: np.ndarray) -> float:

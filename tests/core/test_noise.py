@@ -42,3 +42,30 @@ def test_offset_targets_and_dead_pixels_do_not_move_it():
 @pytest.mark.parametrize("image", [np.zeros((8, 8)), np.full((8, 8), 65535), np.zeros((0,)), np.array([5.0])])
 def test_constant_and_empty_images_give_the_floor(image):
     assert noise_sigma(image) == FLOOR
+
+
+def coded(share: float, height: int) -> np.ndarray:
+    """A difference of compressed video, (256, 320) float32 counts: nothing but rare blocks of 4x4 px, a share of all, of up to a height in counts."""
+    rng = np.random.default_rng(5)
+    signs = rng.choice([-1, 0, 1], (64, 80), p=[share / 2, 1 - share, share / 2])
+    return np.kron(signs * rng.integers(1, height + 1, signs.shape), np.ones((4, 4))).astype(np.float32)
+
+
+def test_what_a_codec_leaves_is_noise():
+    assert noise_sigma(coded(0.02, 6), roundings=2) > 1.2
+    assert noise_sigma(coded(0.0, 6), roundings=2) == FLOOR
+    tail = np.quantile(np.abs(coded(0.02, 6)), 0.999) / 3.29
+    assert noise_sigma(coded(0.02, 6)) == pytest.approx(tail, abs=0.3)
+
+
+def test_a_small_target_on_a_still_sky_is_no_noise():
+    difference = np.zeros((256, 320), np.float32)
+    difference[100:105, 100:105] = 40
+    assert noise_sigma(difference, roundings=2) == FLOOR
+
+
+def test_what_tails_bring_fades_out_as_noise_comes_in():
+    normal = np.random.default_rng(6).normal(size=(256, 320))
+    read = [noise_sigma(np.rint(coded(0.02, 6) + s * normal)) for s in np.linspace(0.0, 1.5, 61)]
+    assert np.abs(np.diff(read)).max() < 0.2
+    assert read[-1] == pytest.approx(1.5, rel=0.05)

@@ -26,6 +26,8 @@ DEFINES = {
     "KNEE": f"{KNEE}f",
     "FLOOR": noise.FLOOR,
     "QUARTILE": noise.QUARTILE,
+    "TAIL": noise.TAIL,
+    "NOISY": noise.NOISY,
     "SHEPPARD": noise.SHEPPARD,
     "MOST_BINS": MOST_BINS,
     "STRIP": STRIP,

@@ -195,31 +195,43 @@ extern "C" __global__ void histogram(Sample sample, const float* values, const f
 }
 
 // The normal's quantile of share/total, by Newton's method from its middle, on the side where it rises to the place without passing it.
-__device__ float probit(int share, int total) {
-    float tail = (float)(2 * share < total ? share : total - share) / total, z = 0.0f;
-    for (int i = 0; i < 30; i++) {
-        float step = (0.5f * erfcf(z * 0.70710678f) - tail) / (0.39894228f * expf(-0.5f * z * z));
+__device__ double probit(int share, int total) {
+    double tail = (double)(2 * share < total ? share : total - share) / total, z = 0.0;
+    for (int i = 0; i < 40; i++) {
+        double step = (0.5 * erfc(z * 0.70710678118654752) - tail) / (0.39894228040143268 * exp(-0.5 * z * z));
         z += step;
-        if (fabsf(step) <= 3e-7f * z) break;
+        if (fabs(step) <= 1e-12 * z) break;
     }
     return 2 * share < total ? -z : z;
 }
 
-// Where, in bins, the cumulative share of the values crosses quarter/4, on the scale of z: on the line through the two edges beside it, each the first of its
-// share; the outermost line is prolonged. Nothing where all values lie in one or two bins.
-__device__ bool crossing(const int* bins, int edges, int total, int quarter, double* place) {
+// Where, in bins, the cumulative share of the values has the quantile `wanted` of a normal: on the line through the two edges beside it, each the first of its
+// share; the outermost line is prolonged, or ends. Nothing where all values lie in one or two bins.
+__device__ bool crossing(const int* bins, int edges, int total, double wanted, bool prolonged, double* place) {
+    double wanted_share = total * 0.5 * erfc(-wanted * 0.70710678118654752);
     int before = -1, after = -1, share_before = 0, share_after = 0, share = 0;
     for (int edge = 0; edge < edges; edge++) {
         share += bins[edge];
         if (share == share_after || share == total) continue;
-        if (before >= 0 && 4LL * share_after >= (long long)quarter * total) break;
+        if (before >= 0 && share_after >= wanted_share) break;
         before = after, share_before = share_after;
         after = edge, share_after = share;
     }
     if (before < 0) return false;
-    double z = probit(share_before, total), wanted = quarter == 1 ? -QUARTILE : QUARTILE;
-    *place = before + (wanted - z) * (after - before) / (probit(share_after, total) - z);
+    double z = probit(share_before, total);
+    double part = (wanted - z) / (probit(share_after, total) - z);
+    if (!prolonged) part = fmin(fmax(part, 0.0), 1.0);
+    *place = before + part * (after - before);
     return true;
+}
+
+// Sigma in counts from the quantiles `place` and -`place` of a normal, of which `roundings` are taken off.
+__device__ double sigma_at(double place, bool prolonged, Bins wanted, const int* bins, int total, double roundings) {
+    double low, high, sigma = 0;
+    int edges = 2 * wanted.reach;
+    if (crossing(bins, edges, total, -place, prolonged, &low) && crossing(bins, edges, total, place, prolonged, &high))
+        sigma = wanted.width * (high - low) / (2 * place);
+    return fmax(sqrt(fmax(sigma * sigma - roundings * SHEPPARD, 0.0)), (double)FLOOR);
 }
 
 // Sigma of each channel in counts, (C,). Of `differences` one more rounding is taken off. One thread a channel.
@@ -227,12 +239,13 @@ extern "C" __global__ void noise(Sample sample, int channels, int differences, c
     int channel = blockIdx.x * blockDim.x + threadIdx.x;
     if (channel >= channels) return;
     Bins wanted = bins_of(ordered + channel * 6, sample.rough);
-    double low, high, sigma = 0;
     const int* own = bins + channel * MOST_BINS;
-    if (crossing(own, 2 * wanted.reach, sample.count, 1, &low) && crossing(own, 2 * wanted.reach, sample.count, 3, &high))
-        sigma = wanted.width * (high - low) / (2 * QUARTILE);
-    double variance = sigma * sigma - (channel < differences ? SHEPPARD : 0.0);
-    sigmas[channel] = (float)fmax(sqrt(fmax(variance, 0.0)), FLOOR);
+    double roundings = channel < differences ? 1 : 0, sigma = sigma_at(QUARTILE, true, wanted, own, sample.count, roundings);
+    if (sigma < NOISY) {
+        double tails = sigma_at(TAIL, false, wanted, own, sample.count, roundings);
+        sigma += (NOISY - sigma) / (NOISY - FLOOR) * fmax(tails - sigma, 0.0);
+    }
+    sigmas[channel] = (float)sigma;
 }
 
 // scale: grid over x, y of the padded frame, channel ------------------------------------------------------------------
