@@ -13,12 +13,14 @@ from irdim.errors import InputError
 from irdim_train.comparing import Budget, compare, make_grid, summarise
 from irdim_train.comparing.cells import score_patches
 from irdim_train.comparing.summary import table
+from irdim_train.runs import FitConfig, read_run
+from irdim_train.starters import find_starter
 
 BUDGET = Budget(epochs=0.3, batch=16)
 
 
-def grid(data, backbones=("darknet19",), sizes=(32, 16), inputs=("single",), seeds=(0,)):
-    return make_grid([data], backbones, [0.125], sizes, inputs, [1], [False], seeds)
+def grid(data, backbones=("darknet19",), sizes=(32, 16), inputs=("single",), seeds=(0,), widths=(0.125,)):
+    return make_grid([data], backbones, widths, sizes, inputs, [1], [False], seeds)
 
 
 def test_the_grid_is_every_combination_with_seeds_innermost(small_data):
@@ -69,6 +71,14 @@ def test_the_command_compares_goes_on_and_names_what_failed(small_data, tmp_path
     assert json.loads(again.stdout)["rows"] == answer["rows"]
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("model.pt")} == models
     assert time.monotonic() - begun < 60
+
+
+def test_every_network_begins_at_random_even_where_a_starter_ships(small_data, tmp_path):
+    usual = FitConfig().input
+    (cell,) = grid(small_data, backbones=("nano",), sizes=(32,), inputs=(usual,), widths=(0.5,))
+    assert find_starter("nano", 0.5, usual)
+    compare([cell], Budget(epochs=0.01, batch=16), tmp_path)
+    assert read_run(tmp_path / "cells" / cell.name / "run")["config"]["start"] is None
 
 
 def test_another_budget_is_not_mixed_in(small_data, tmp_path):

@@ -19,6 +19,7 @@ from irdim_train.iterating import LoopConfig, Waiting, iterate, open_loop
 from irdim_train.iterating.choose import choose_items
 from irdim_train.iterating.pool import cover_pool, open_questions, queue_random_frames, unseen_frames
 from irdim_train.iterating.rules import decide_by
+from irdim_train.runs import load_model
 
 CPU = torch.device("cpu")
 
@@ -128,6 +129,30 @@ def test_it_waits_for_a_person_and_goes_on_when_all_is_decided(begun, data, tmp_
     with pytest.raises(KeyboardInterrupt):
         iterate(state, CPU, tell=stop)
     assert state.turns[0].reviewed == len(items)
+
+
+def test_a_loop_from_a_run_takes_its_network_and_shorter_turns_of_a_short_training(data, small_run, tmp_path):
+    words = ["iterate", "--data", str(data), "--out", str(tmp_path / "loop"), "--iterations", "1", "--decide", "loss"]
+    words += ["--size", "32", "--frame-step", "2", "--no-register", "--epochs", "0.02", "--json"]
+    for start, message in (("nothere", "nothere"), ("starter", "none ships for darknet19 of width 0.25")):
+        with pytest.raises(InputError, match=message):
+            CliRunner().invoke(app, [*words, "--from", start, "--width", "0.25"], catch_exceptions=False)
+    assert not (tmp_path / "loop").exists()
+    begin = [*words, "--from", str(small_run), "--input", load_model(small_run)[1].input.kind]
+    CliRunner().invoke(app, begin, catch_exceptions=False)
+    made = open_loop(tmp_path / "loop", None).config
+    assert (made.epochs, made.more_epochs, made.least_steps, made.more_least_steps) == (0.02, 0.01, 0, 0)
+    assert (made.fit["width"], made.fit["start"]) == (0.25, str(small_run.resolve()))
+    again = CliRunner().invoke(app, begin, catch_exceptions=False)
+    assert len(json.loads(again.stdout)["turns"]) == 2
+
+
+def test_a_loop_of_before_there_were_starters_goes_on(data, tmp_path):
+    old = config(data)
+    open_loop(tmp_path / "loop", old).save()
+    assert open_loop(tmp_path / "loop", config(data, fit={**old.fit, "start": None})).config == old
+    with pytest.raises(InputError, match="other options"):
+        open_loop(tmp_path / "loop", config(data, fit={**old.fit, "start": "starter"}))
 
 
 def test_what_nobody_looked_at_is_covered_once_and_counts_again_when_decided(data, truth):

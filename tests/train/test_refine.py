@@ -17,9 +17,11 @@ from irdim_train.cli import app
 from irdim_train.refining import RefineOptions, enqueue_doubts, refine
 from irdim_train.refining.context import with_context
 from irdim_train.refining.disagreement import Doubt, judge_frame
+from irdim_train.refining.folds import start_of_folds
 from irdim_train.refining.histogram import write_histogram
 from irdim_train.refining.rates import without_common
 from irdim_train.refining.thresholds import choose_threshold, valley
+from irdim_train.runs import FitConfig
 
 CRUDE = 4.5  # px; small_run was trained for seconds
 FIRST = 8  # doubts of a kind, of about 200 labels
@@ -193,6 +195,12 @@ def test_wrong_options_end_in_one_line(small_data, small_run):
         RefineOptions(folds=1)
     with Dataset.open(small_data) as data, pytest.raises(InputError, match="only 4 scenes"):
         refine(data, small_run, RefineOptions(folds=9))
+
+
+def test_folds_begin_with_what_has_not_seen_their_labels():
+    for start, folds in ((None, None), ("starter", "starter"), ("/runs/first", "starter")):
+        assert start_of_folds(FitConfig(start=start)) == folds
+    assert start_of_folds(FitConfig(width=0.25, start="/runs/first")) is None
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 import dataclasses
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -144,7 +143,7 @@ def test_a_run_brings_its_network_unless_another_is_asked_for(small_run, tmp_pat
     monkeypatch.chdir(small_run.parent)
     begun = begin_with(small_run.name, here, {})
     assert begun == {**here, "backbone": "darknet19", "width": 0.25, "start": str(small_run.resolve())}
-    with pytest.raises(InputError, match="its width is 0.25, not 0.5"):
+    with pytest.raises(InputError, match=r"its width is 0\.25, not 0\.5"):
         begin_with(str(small_run), here, {"width"})
     with pytest.raises(InputError, match="nothere"):
         begin_with("nothere", here, {})
@@ -173,7 +172,7 @@ def test_what_ships_can_be_trained_on():
 
 @pytest.mark.parametrize("name", ["darknet19", "nano"])
 def test_what_ships_finds_targets(name, tmp_path):
-    scene = "--sequences 2 --frames 28 --size 160x128 --snr 8 --seed 77".split()
+    scene = ["--sequences", "2", "--frames", "28", "--size", "160x128", "--snr", "8", "--seed", "77"]
     for words in (
         ["synth", str(tmp_path / "recordings"), *scene],
         ["import", str(tmp_path / "recordings"), "--out", str(tmp_path / "data"), "--val", "*"],

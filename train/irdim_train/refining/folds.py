@@ -43,9 +43,7 @@ def fold_engines(
     order = np.random.default_rng(0).permutation(len(groups))
     part = {groups[g]: i % folds for i, g in enumerate(order.tolist())}
     config = FitConfig(**description["config"])
-    # a run that it began with may have seen these very labels, the starter has not
-    ships = config.start is not None and find_starter(config.backbone, config.width, config.input) is not None
-    config = replace(config, start=STARTER if ships else None, freeze_norm=False, whole=0.0)
+    config = replace(config, start=start_of_folds(config), freeze_norm=False, whole=0.0)
     engines: dict[int, list[Engine]] = {}
     for i in range(folds):
         out = run / FOLDS / f"{folds}-{i}"
@@ -61,6 +59,12 @@ def fold_engines(
         own += snapshot_engines(out, data, device) if course else []
         engines |= dict.fromkeys(inside, own)
     return engines
+
+
+def start_of_folds(config: FitConfig) -> str | None:
+    """FitConfig.start of a run's folds: a run that it began with may have seen these very labels, the starter has not."""
+    ships = config.start is not None and find_starter(config.backbone, config.width, config.input) is not None
+    return STARTER if ships else None
 
 
 def _is_finished(run: Path) -> bool:
