@@ -17,8 +17,8 @@ from irdim.boxes import TARGET, Box, Detection
 from irdim.errors import InputError
 from irdim.files import atomic_file
 
-# BGR, those of the review page: a labelled target (orange), labelled interference (violet), a detection (green)
-TRUTH, MIMIC, REPORTED = (84, 180, 255), (234, 146, 199), (98, 217, 127)
+# BGR, those of the review page: a labelled target (orange), labelled interference (violet), a detection (green), a confirmed track (blue)
+TRUTH, MIMIC, REPORTED, TRACK = (84, 180, 255), (234, 146, 199), (98, 217, 127), (255, 194, 89)
 CUT, CUT_ZOOM = 32, 5  # px, half the side of what is shown around a place; px of the screen for each
 
 

@@ -80,7 +80,7 @@ def config(
         check_config(settings, bundle=bundle is not None, source=bool(source or stream), upload=upload is not None)
     if write is not None:
         if write.exists():
-            raise InputError(f"{write}: is there already; choose another name")
+            raise InputError(f"{write}: is there already; remove it, or choose another --write")
         with atomic_file(write, "w") as file:
             file.write(text)
     if as_json:

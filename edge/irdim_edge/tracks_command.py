@@ -16,7 +16,7 @@ from irdim.boxes import INTERFERENCE, TARGET
 from irdim.console import stdout_console
 from irdim.errors import InputError
 from irdim.files import atomic_file
-from irdim.report import MIMIC, TRUTH, show_frame
+from irdim.report import MIMIC, TRACK, show_frame
 from irdim.sources import FrameSource, open_source
 from irdim.wording import number_of
 from irdim_edge.cameras.replay import sequences_at, unique_names
@@ -26,6 +26,8 @@ from irdim_edge.status import read_status
 
 ROWS = 30  # tracks that a table shows
 POINTS = 2000  # of a path that are kept
+NUMBERED = 15  # tracks of a picture that have a number; of more nothing could be read
+MANY = 0.05  # confirmed tracks a frame; where there are more, most of them are no targets
 ZOOM_TO = 900  # px; a picture of a smaller frame is enlarged by a whole number up to about this width
 
 
@@ -93,8 +95,8 @@ def tracks(
 ) -> None:
     """List the confirmed tracks that the newest run found, those that were reported most often first.
 
-    A picture shows a frame from the middle of its recording, the paths from where each track was confirmed, and a circle where it was seen last: orange,
-    or violet where it stands still.
+    A picture shows a frame from the middle of its recording, the paths from where each track was confirmed, and a circle where it was seen last: blue,
+    or violet where it stands still. The tracks that were reported most often have their numbers.
 
     Example: irdim-edge tracks edge.toml --pictures found
     """
@@ -124,6 +126,11 @@ def tracks(
         f"{number_of(run.frames, 'frame')}: {number_of(len(run.tracks), 'confirmed track')}{left}, "
         f"{number_of(run.loose, 'target')} reported in none or before it was confirmed, interference reported {number_of(run.interference, 'time')}"
     )
+    if len(run.tracks) > max(MANY * run.frames, NUMBERED):
+        print(
+            "note: so many tracks are hardly targets; this detector does not know your scenes. Label some of these recordings (irdim-train label) and train "
+            "on them (irdim-train fit)"
+        )
     for path in drawn:
         print(path)
 
@@ -209,14 +216,17 @@ def _middle(source: FrameSource) -> np.ndarray:
 
 
 def draw(frame: np.ndarray, here: Iterable[Found]) -> np.ndarray:
-    """(zoom H, zoom W, 3) uint8 BGR: the frame, and over it the path of each track with its number at the end."""
+    """(zoom H, zoom W, 3) uint8 BGR: the frame, and over it the path of each track; the first ones given have their numbers at the end."""
     zoom = max(ZOOM_TO // frame.shape[1], 1)
     shown = show_frame(frame, zoom=zoom)
-    for t in here:
-        colour = TRUTH if t.label == TARGET else MIMIC
+    for rank, t in enumerate(here):
+        colour = TRACK if t.label == TARGET else MIMIC
         path = np.rint([(x * zoom, y * zoom) for _, x, y in t.points]).astype(np.int32)
         cv2.polylines(shown, [path.reshape(-1, 1, 2)], False, colour, 1, cv2.LINE_AA)
         x, y = (int(v) for v in path[-1])
+        if rank >= NUMBERED:
+            cv2.circle(shown, (x, y), 2, colour, 1, cv2.LINE_AA)
+            continue
         cv2.circle(shown, (x, y), 5, colour, 1, cv2.LINE_AA)
         at = (min(x + 8, shown.shape[1] - 36), max(y - 6, 12))
         for paint, width in (((20, 20, 20), 3), (colour, 1)):

@@ -39,6 +39,7 @@ from irdim_export.quantise import METHODS, check_form
 from irdim_export.report import write_parity_report
 from irdim_export.samples import write_samples
 from irdim_export.settings import AUTO, Trial, quantise_best
+from irdim_export.telling import counted
 from irdim_export.whole import write_whole
 from irdim_train.batch_norm import whole_inputs
 from irdim_train.evaluate import default_split
@@ -124,9 +125,10 @@ def export(
         _write_others(folder, card)
         if options.whole:
             write_whole(int8, card.input, folder / WHOLE_GRAPH)
-        progress(f"scoring torch, FP32 and INT8 on the {split} frames")
+        what = "scoring torch, FP32 and INT8"
+        progress(f"{what} on the {split} frames")
         engines = {"torch": TorchEngine(model), "fp32": open_engine(fp32), "int8": open_rewritten(int8)}
-        parity = score_side_by_side(card, engines, data, split)
+        parity = score_side_by_side(card, engines, data, split, counted(progress, what))
         layers = convolutions(int8, SIZE)
         extra: dict[str, Any] = {
             "made_by": f"irdim {irdim.__version__}",

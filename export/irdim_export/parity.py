@@ -75,13 +75,13 @@ def score_side_by_side(
     engines: Mapping[str, Engine],
     data: Dataset,
     split: str,
-    progress: Callable[[Sequence], None] = lambda sequence: None,
+    progress: Callable[[int, int], None] = lambda done, of: None,
     most_frames: int | None = None,
 ) -> SideBySide:
     """Every engine on every whole frame of a split, each input made once. Compared with the first, at the card's report threshold, is each of the
     others, in detail the last.
 
-    most_frames: about how many frames are enough; then each sequence, or every n-th, gives a stretch from its middle.
+    most_frames: about how many frames are enough; then each sequence, or every n-th, gives a stretch from its middle. progress: is told sequences.
 
     engines: two or more. Raises InputError where the split is empty.
     """
@@ -94,9 +94,10 @@ def score_side_by_side(
         changed_by=dict.fromkeys(list(engines)[1:], 0),
         seconds={name: [] for name in engines},
     )
-    for sequence, stretch in stretches(sequences, card.input.history, most_frames):
+    chosen = stretches(sequences, card.input.history, most_frames)
+    for done, (sequence, stretch) in enumerate(chosen, 1):
         _score_sequence(card, engines, data, sequence, stretch, result)
-        progress(sequence)
+        progress(done, len(chosen))
     result.examples = sorted(result.examples, key=lambda c: -c.detection.score)[:EXAMPLES]
     return result
 

@@ -15,6 +15,7 @@ from irdim_export.cpu import open_rewritten
 from irdim_export.parity import score_side_by_side
 from irdim_export.quantise import METHODS, quantise
 from irdim_export.sensitive import leave_in_fp32, most_sensitive
+from irdim_export.telling import counted
 
 AUTO = "auto"
 MOST_FRAMES = 1500  # validation frames on which settings are compared
@@ -123,9 +124,10 @@ def _compare(
 ) -> tuple[dict[str, float], dict[str, Any], dict[str, dict[str, Score]]]:
     """F1 of FP32 and each graph at the report threshold; on which frames, and how many of the detections that either reports each has changed; and each
     graph's score of each sequence."""
-    trial.progress(f"comparing {', '.join(graphs)} on at most {MOST_FRAMES} {trial.split} frames")
+    what = f"comparing {', '.join(graphs)}"
+    trial.progress(f"{what} on at most {MOST_FRAMES} {trial.split} frames")
     engines = {FP32: open_engine(trial.fp32), **{name: open_rewritten(graph) for name, graph in graphs.items()}}
-    found = score_side_by_side(trial.card, engines, trial.data, trial.split, most_frames=MOST_FRAMES)
+    found = score_side_by_side(trial.card, engines, trial.data, trial.split, counted(trial.progress, what), MOST_FRAMES)
     threshold = trial.card.thresholds.report
     scores = {name: metric.at(threshold) for name, metric in found.metrics.items()}
     tried = {

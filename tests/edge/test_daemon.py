@@ -320,7 +320,7 @@ def test_kills_leave_whole_lines_and_no_suspect_is_lost(small_bundle, tmp_path):
     [
         (lambda d: (d / "bundle/model.int8.onnx").write_bytes(b"x"), "its digest differs"),
         (lambda d: shutil.rmtree(d / "bundle"), "there is no bundle"),
-        (lambda d: (d / "clip.npy").unlink(), "there is no such sequence"),
+        (lambda d: (d / "clip.npy").unlink(), "there is no such file or folder"),
         (lambda d: (d / "clip.npy").write_bytes(b"x"), "not a readable .npy stack"),
         (lambda d: np.save(d / "clip.times.npy", np.arange(20) * 0.2), "0.2 s between frames, but the bundle"),
         (lambda d: np.save(d / "clip.times.npy", np.arange(20) * 0.01), "set camera.step = 4"),

@@ -17,6 +17,8 @@ def check_image(path: Path, data: bytes) -> None:
 
     Some decoders give half an image for a truncated file, or the first page of several alone.
     """
+    if _is_tiff_of_pages(data):
+        raise InputError(f"{path}: a TIFF with several pages, which is not read; write each page to a file of its own")
     if problem := _damage(data):
         raise InputError(f"{path}: {problem}; copy it again or take it out")
     try:
@@ -58,8 +60,7 @@ def _damage(data: bytes) -> str:
         return "a BigTIFF, which is for files over 4 GiB; save it as a plain TIFF"
     if _is_tiff(data):
         try:
-            if _tiff_directory(data)[1]:
-                return "a TIFF with several pages; write each frame to a file of its own"
+            _tiff_directory(data)
         except struct.error:
             return f"truncated after {len(data)} bytes"
         return ""
@@ -67,6 +68,13 @@ def _damage(data: bytes) -> str:
     return (
         "" if known else "corrupt or no image: it begins like no PNG, TIFF, BMP or JPEG"
     )  # a decoder might know it, we not its size
+
+
+def _is_tiff_of_pages(data: bytes) -> bool:
+    try:
+        return _is_tiff(data) and bool(_tiff_directory(data)[1])
+    except struct.error:
+        return False
 
 
 def _is_png(data: bytes) -> bool:

@@ -77,8 +77,13 @@ def import_sequences(
                 result.there.append(one.name)
                 counts["there"] += 1
                 result.notes += _differences(data, one.name, boxes)
-        if not any(s.split == "train" for s in data.sequences()):
+        splits = {s.split for s in data.sequences()}
+        if "train" not in splits:
             result.notes.append("no sequence is in train: --val and --test take them all")
+        elif "test" not in splits and wished is None:
+            result.notes.append(
+                "no sequence is in test, there are too few: evaluate will score the val sequences, which also choose the threshold (--test GLOB says otherwise)"
+            )
     return result
 
 
@@ -152,7 +157,7 @@ def _splits(
         is_in, asked = (there[name].split, there[name].group), (splits[name], plan.groups[name])
         if is_in != asked:
             result.notes.append(
-                f"{name}: stays in split '{is_in[0]}', group '{is_in[1]}' (not '{asked[0]}', '{asked[1]}')"
+                f"{name}: stays in split '{is_in[0]}', group '{is_in[1]}' (not '{asked[0]}', '{asked[1]}'); to move it, import into another --out"
             )
         splits[name] = is_in[0]
     return splits
