@@ -33,7 +33,8 @@ def export(
     ranges: Annotated[
         str,
         typer.Option(
-            help="How activation ranges are read: minmax, percentile, entropy, mse or output (all of which are quick alone); auto tries them and keeps the best on the validation frames, which takes minutes."
+            help="How activation ranges are read: minmax, percentile, entropy, mse or output; auto tries them all and keeps the best on the validation frames, "
+            "which takes minutes."
         ),
     ] = "auto",
     calibration: Annotated[
