@@ -32,6 +32,7 @@ class FrameCheck:
     first: np.ndarray | None = None
     last_time: float = 0.0
     _equal: int = 0
+    _stills: list[tuple[int, int]] = field(default_factory=list)  # runs of equal frames: how many, the first
     _gaps: int = 0
     _longest: tuple[float, int] = (0.0, 0)
     _backward: int | None = None
@@ -56,6 +57,13 @@ class FrameCheck:
     def finish(self) -> None:
         """After the last frame: what can only be said of all of them."""
         self._end_of_equal(self.count)
+        if self._stills:
+            equal, begin = max(self._stills, key=lambda still: still[0])
+            what = "the camera was stuck" if equal > FROZEN else "a frame was repeated"
+            more = "" if len(self._stills) == 1 else f"; the longest of {len(self._stills)} such runs in this sequence"
+            self._find(
+                "frozen", begin, f"{equal} equal frames in a row, {what}; a difference shows nothing there{more}"
+            )
         if self._backward is not None:
             self._find("time", self._backward, "its time is not after that of the frame before; correct the times")
         if self._gaps:
@@ -76,11 +84,7 @@ class FrameCheck:
 
     def _end_of_equal(self, index: int) -> None:
         if self._equal:
-            begin = index - self._equal - 1
-            what = "the camera was stuck" if self._equal >= FROZEN else "a frame was repeated"
-            self._find(
-                "frozen", begin, f"{self._equal + 1} equal frames in a row, {what}; a difference shows nothing there"
-            )
+            self._stills.append((self._equal + 1, index - self._equal - 1))
         self._equal = 0
 
     def _look_at_time(self, frame: Frame) -> None:

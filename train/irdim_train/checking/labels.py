@@ -57,7 +57,7 @@ class LabelCheck:
         side = float(np.sqrt(box.w * box.h))
         self.targets.append((index, scr, side, spot, *offset))
         if (area := box.w * box.h) > LARGEST_AREA:
-            text = f"a target of {box.w:.0f}x{box.h:.0f} px is over the limit of small ones, {LARGEST_AREA:g} px"
+            text = f"a box of {box.w:.0f}x{box.h:.0f} px is over the limit of small targets, {LARGEST_AREA:g} px"
             self._find("large target", area, index, box, pixels, text)
         if side > LOOSE * spot and side > spot + SPARE:
             text = f"a box of {box.w:.0f}x{box.h:.0f} px around a target of about {spot:.0f} px; fit it to the target"

@@ -90,7 +90,7 @@ def _rates(loop: Loop) -> Section:
         "From the random sample of whole frames alone: each judged frame is taken with a known probability, whatever is in it, so these rates are "
         "those of all frames, which suspects cannot give. Frames are weighted by one over that probability; 95 % intervals are Wilson's on the "
         f"number of independent targets they are worth (misses) and Garwood's (false alarms). Scored by {DEFAULT_PROTOCOL} at the device's own "
-        "threshold, on frames whose targets review has marked in full.",
+        "threshold, on frames whose targets review has marked in full. Where there are too few to say, suspects.sample_probability on the devices brings more.",
     ]
     if any(r.bounded for r in loop.rows):
         text.append(

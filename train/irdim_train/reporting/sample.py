@@ -42,7 +42,7 @@ class Rate:
     def text(self) -> str:
         """As it stands in a table."""
         if self.value is None:
-            return f"too few to say ({self.of}); the devices' suspects.sample_probability brings more"
+            return f"too few to say ({self.of})"
         return f"{self.value:.3g} ({self.low:.3g} to {self.high:.3g}; {self.of})"
 
     def to_json(self) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 // Every key of the page: [key, what it does, name of the action, its arguments]. The help and the buttons are made from this.
 export const KEYS = [
-  ["a", "accept the proposal", "decide", "accept"], ["l", "keep the label, or deny the proposal", "decide", "reject"],
+  ["a", "accept the proposal", "decide", "accept"], ["l", "reject: the labels stay as they are", "decide", "reject"],
   ["t", "target", "label", "target"], ["i", "interference", "label", "interference"], ["g", "ignore", "label", "ignore"],
-  ["d", "nothing is here: delete", "remove"], ["s", "skip", "decide", "skip"], ["n", "next, undecided", "next"], ["u", "undo the last decision", "undo"],
+  ["d", "background: nothing is here", "remove"], ["s", "skip", "decide", "skip"], ["n", "next, undecided", "next"], ["u", "undo the last decision", "undo"],
   ["ArrowLeft", "move the box a pixel (Shift: resize, Alt: quarters)", "nudge", -1, 0], ["ArrowRight", "", "nudge", 1, 0],
   ["ArrowUp", "", "nudge", 0, -1], ["ArrowDown", "", "nudge", 0, 1],
   ["Delete", "take the box of this frame out of a track, or put it back", "drop"],
