@@ -77,10 +77,10 @@ def import_sequences(
                 result.there.append(one.name)
                 counts["there"] += 1
                 result.notes += _differences(data, one.name, boxes)
-        splits = {s.split for s in data.sequences()}
-        if "train" not in splits:
+        filled = {s.split for s in data.sequences()}
+        if "train" not in filled:
             result.notes.append("no sequence is in train: --val and --test take them all")
-        elif "test" not in splits and wished is None:
+        elif "test" not in filled and wished is None:
             result.notes.append(
                 "no sequence is in test, there are too few: evaluate will score the val sequences, which also choose the threshold (--test GLOB says otherwise)"
             )
