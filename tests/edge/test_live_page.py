@@ -94,7 +94,7 @@ def tile(page: "sync_api.Page", name: str) -> str:
 
 def test_picture_overlay_difference_and_counters(browser, daemon):
     port = free_port()
-    daemon(port)
+    daemon(port, length=4000)  # longer than a busy machine needs for all that follows
     page = opened(browser, f"http://127.0.0.1:{port}/")
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
