@@ -128,7 +128,7 @@ def tracks(
     )
     if len(run.tracks) > max(MANY * run.frames, NUMBERED):
         print(
-            "note: so many tracks can hardly all be targets: this detector does not know your scenes. Label some of these recordings (irdim-train label) and train "
+            "note: so many tracks can hardly all be targets: this detector does not know your scenes. Label some recordings (irdim-train label) and train "
             "on them (irdim-train fit)"
         )
     for path in drawn:
