@@ -22,7 +22,7 @@ from irdim.errors import InputError
 DEMO = Path(__file__).resolve().parents[1] / "demo"
 BEFORE = DEMO.with_name("demo-before")
 BIN = Path(sys.executable).parent
-GENERATED = ("--frames", 48, "--size", "160x128", "--snr", 6, "--speed", 1, "--polarity", "hot")
+GENERATED = ("--frames", 48, "--size", "160x128", "--speed", 1, "--polarity", "hot")
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -179,8 +179,8 @@ def _camera(loop: Loop, data: Path, generated: bool) -> list[Path]:
         with Dataset.open(data) as opened:
             return [data / "frames" / f"{s.name}.npy" for s in opened.sequences("train")[:2]]
     out = DEMO / "field"
-    loop.call("irdim-train", "synth", out, "--sequences", 2, *GENERATED, "--seed", 2)
-    loop.note("2 sequences that nobody has seen, for the camera")
+    loop.call("irdim-train", "synth", out, "--sequences", 2, *GENERATED, "--snr", 4, "--seed", 2)
+    loop.note("2 sequences with dimmer targets than it has learnt, for the camera")
     return sorted(out.iterdir())
 
 
