@@ -137,23 +137,7 @@ def demo(
 
 def _generate(loop: Loop) -> Path:
     out = DEMO / "recordings"
-    words = (
-        "--sequences",
-        24,
-        "--frames",
-        48,
-        "--size",
-        "160x128",
-        "--snr",
-        6,
-        "--speed",
-        1,
-        "--polarity",
-        "hot",
-        "--seed",
-        1,
-    )
-    loop.call("irdim-train", "synth", out, *words)
+    loop.call("irdim-train", "synth", out, "--sequences", 24, *GENERATED, "--snr", 6, "--seed", 1)
     loop.note("24 sequences of 48 frames, 160x128, 14 bit, peak 6 sigma")
     return out
 
