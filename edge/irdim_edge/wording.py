@@ -6,8 +6,6 @@ from contextlib import contextmanager
 from irdim.errors import InputError
 
 OPTION_OF = {  # of irdim-edge config
-    "set camera.paths to recordings": "give recordings as --source",
-    "set camera.paths to another": "give another --source",
     "camera.paths": "--source",
     "camera.stream": "--stream",
     "camera.rate": "--rate",

@@ -112,8 +112,8 @@ def test_what_is_given_is_checked_and_written(small_bundle, tmp_path):
     ("options", "message"),
     [
         (["--bundle", "nowhere"], "there is no bundle"),
-        (["--source", "nowhere"], "nowhere: there is no such file or folder; give recordings as --source"),
-        (["--source", "."], "no recording in this folder; give another --source"),
+        (["--source", "nowhere"], "nowhere: there is no such file or folder; --source names recordings"),
+        (["--source", "."], "no recording in this folder; --source names recordings"),
         (["--rate", "0"], "error: --rate: must be"),
         (["--step", "0"], "error: --step: "),
         (["--stream", "nowhere"], "--stream 'nowhere'"),

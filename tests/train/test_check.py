@@ -126,6 +126,17 @@ def test_a_planted_fault_is_found(tmp_path, change, kind, severity):
     assert found.harmful == any(f.severity is Severity.HARMFUL for f in found.findings)
 
 
+def test_equal_frames_are_one_finding_of_a_sequence_that_names_the_longest_run(tmp_path):
+    def often(i, frames, boxes, times):
+        frames[20:22], frames[10:14] = frames[20], frames[10]
+        return frames, boxes, times
+
+    texts = [f.text for f in checked(build(tmp_path / "data", often, sequences=1)).findings if f.kind == "frozen"]
+    assert len(texts) == 1
+    assert "frame 10: 4 equal frames in a row, the camera was stuck" in texts[0]
+    assert texts[0].endswith("the longest of 2 such runs in this sequence")
+
+
 def test_a_jump_names_its_frame_and_shows_it(tmp_path):
     found = checked(build(tmp_path / "data", jump))
     jumps = [f for f in found.findings if f.kind == "jump"]

@@ -14,12 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rendered import make_data, render_sequence
+from typer.testing import CliRunner
 
 from irdim.boxes import Box
 from irdim.dataset import Dataset
 from irdim.errors import InputError
 from irdim.patches import Patches
 from irdim.sources import Frame
+from irdim_train.cli import app
 from irdim_train.crop import crop
 
 OPTIONS = {"size": 32, "frame_step": 1, "register": False, "hard_background": 0.5}
@@ -147,6 +149,27 @@ def test_where_nothing_is_new_not_a_byte_changes(cropped, small_data):
     assert bytes_of(cropped) == before
     assert (change["added"], change["relabelled"], change["retired"]) == (0, 0, 0)
     assert change["kept"] == change["patches"]
+
+
+def test_what_was_added_is_learnt_by_a_run_that_goes_on(grown):
+    data, patches = grown[0] / "data", grown[0] / "p"
+    for hint in (True, False):  # the second time nothing is new
+        words = [
+            "crop",
+            str(data),
+            "--out",
+            str(patches),
+            "--size",
+            "32",
+            "--frame-step",
+            "1",
+            "--no-register",
+            "--hard-background",
+            "0.5",
+        ]
+        done = CliRunner().invoke(app, words, catch_exceptions=False)
+        assert f"next: irdim-train fit {patches}" in done.stdout.replace("\n", "")
+        assert ("--from RUN" in done.stdout) == hint
 
 
 @pytest.mark.parametrize("moment", ["while it cuts", "before the description"])

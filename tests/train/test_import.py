@@ -125,6 +125,16 @@ def test_a_video_brings_its_interval(tmp_path: Path) -> None:
         assert data.sequence("A").interval == pytest.approx(1 / 30)
 
 
+def test_that_nothing_is_in_test_is_told_unless_it_was_asked_for(tmp_path: Path) -> None:
+    for name in ("A", "B", "C"):
+        clip(tmp_path / "in", name)
+    told = [
+        "no sequence is in test" in " ".join(import_(tmp_path / "in", "--out", tmp_path / f"data{i}", *asked)["notes"])
+        for i, asked in enumerate(((), ("--val", "C"), ("--test", "C")))
+    ]
+    assert told == [True, False, False]
+
+
 def test_a_second_import_adds_nothing_and_says_so(tmp_path: Path) -> None:
     clip(tmp_path / "in", "A")
     clip(tmp_path / "in", "B")

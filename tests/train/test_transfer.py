@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from irdim.dataset import Dataset
 from irdim.differencing import InputSpec, network_input
 from irdim.errors import InputError
+from irdim.files import sha256
 from irdim.grid import pad_to_stride
 from irdim.history import History
 from irdim.patches import Patches
@@ -155,6 +156,10 @@ def test_the_starter_gives_its_weights(shipped, small_run, small_patches, tmp_pa
     fit(patches, tmp_path / "on", config)
     before, after = (load_model(run)[0].state_dict() for run in (small_run, tmp_path / "on"))
     torch.testing.assert_close(after["regression.weight"], before["regression.weight"])
+    digest = read_run(tmp_path / "on")["start_digest"]
+    assert digest == sha256(shipped / MODEL)
+    shutil.rmtree(shipped)  # as of another release
+    assert fit(patches, tmp_path / "on", config)["start_digest"] == digest
     with pytest.raises(InputError, match="none ships for darknet19 of width 0"):
         fit(patches, tmp_path / "other", dataclasses.replace(config, width=0.125))
 

@@ -1,5 +1,6 @@
 """What an image file says of itself, read before a decoder allocates what it asks for."""
 
+import contextlib
 import struct
 import zlib
 from pathlib import Path
@@ -17,8 +18,8 @@ def check_image(path: Path, data: bytes) -> None:
 
     Some decoders give half an image for a truncated file, or the first page of several alone.
     """
-    if _is_tiff_of_pages(data):
-        raise InputError(f"{path}: a TIFF with several pages, which is not read; write each page to a file of its own")
+    if remedy := _not_read(data):
+        raise InputError(f"{path}: {remedy}")
     if problem := _damage(data):
         raise InputError(f"{path}: {problem}; copy it again or take it out")
     try:
@@ -56,8 +57,6 @@ def _damage(data: bytes) -> str:
         return f"truncated: {len(data)} of {size} bytes"
     if data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data[-1024:]:  # some cameras pad or add a little after the end
         return f"truncated after {len(data)} bytes"
-    if data[:4] in (b"II+\0", b"MM\0+"):
-        return "a BigTIFF, which is for files over 4 GiB; save it as a plain TIFF"
     if _is_tiff(data):
         try:
             _tiff_directory(data)
@@ -70,11 +69,14 @@ def _damage(data: bytes) -> str:
     )  # a decoder might know it, we not its size
 
 
-def _is_tiff_of_pages(data: bytes) -> bool:
-    try:
-        return _is_tiff(data) and bool(_tiff_directory(data)[1])
-    except struct.error:
-        return False
+def _not_read(data: bytes) -> str:
+    """What is sound, and read by nobody here."""
+    if data[:4] in (b"II+\0", b"MM\0+"):
+        return "a BigTIFF, which is for files over 4 GiB; save it as a plain TIFF"
+    with contextlib.suppress(struct.error):  # see _damage
+        if _is_tiff(data) and _tiff_directory(data)[1]:
+            return "a TIFF with several pages; write each page to a file of its own"
+    return ""
 
 
 def _is_png(data: bytes) -> bool:

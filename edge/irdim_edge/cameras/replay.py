@@ -95,14 +95,14 @@ def unique_names(sources: Iterable[FrameSource]) -> list[tuple[str, FrameSource]
 def sequences_at(path: Path) -> list[Path]:
     """The sequence itself, or those that lie in the folder, by name."""
     if not path.exists():
-        raise InputError(f"{path}: there is no such file or folder; set camera.paths to recordings")
+        raise InputError(f"{path}: there is no such file or folder; camera.paths names recordings, or a folder of them")
     if is_sequence(path) or not path.is_dir():
         return [path]
     if (path / FILE).is_file():
         raise InputError(f"{path}: a data set; its recordings lie in {path / 'frames'}: set camera.paths to that")
     found = sorted(p for p in path.iterdir() if not p.name.startswith(".") and is_sequence(p))
     if not found:
-        raise InputError(f"{path}: no recording in this folder; set camera.paths to another")
+        raise InputError(f"{path}: no recording in this folder; camera.paths names recordings, or a folder of them")
     return found
 
 

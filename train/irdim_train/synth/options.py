@@ -10,10 +10,8 @@ EDGES = ("soft", "hard", "mixed")
 PSFS = ("gaussian", "airy")
 
 SHORTEST, LONGEST = 32, 4096  # px; below there is no room for a sky
-WIDEST, WIDEST_LONG = (
-    8.0,
-    12.0,
-)  # px, sigma, of a round and along a long target; what is larger is no small target, and outgrows a patch
+WIDEST = 8.0  # px, sigma; what is larger is no small target, and outgrows a patch
+WIDEST_LONG = 12.0  # the same along a long target
 LEAST_SCR = 2.5  # noise alone gives about 2 by the definition of irdim.scr
 ZERO_OR_MORE = ("speed", "clouds", "wind", "drift", "pan", "jitter", "fixed_pattern", "column_noise", "glint")
 SHARES = ("manoeuvres", "crossing", "occlusion", "shot", "exposure", "label_errors")
