@@ -122,11 +122,17 @@ def export(
     if not score["f1"]:
         console.print("it finds nothing: the run has learnt nothing yet; train longer before it goes anywhere")
     if built:
-        console.print(f"{built.path}: {built.engine.name}; agrees with ONNX Runtime: {built.agreement}")
-    console.print(f"what changed, in pictures: {out / 'parity.html'}")
+        console.print(
+            f"{built.path}: {built.engine.name}; agrees with ONNX Runtime: {built.agreement}",
+            markup=False,
+            soft_wrap=True,
+        )
+    console.print(f"what changed, in pictures: {out / 'parity.html'}", markup=False, soft_wrap=True)
     if before not in ("", bundle.description["run_digest"]):
         console.print(f"note: it replaces the bundle of another run ({before[:12]}), which was there")
-    console.print(f"bundle {out} ({bundle.digest[:12]}); next: irdim-edge config --bundle {out}")
+    console.print(
+        f"bundle {out} ({bundle.digest[:12]}); next: irdim-edge config --bundle {out}", markup=False, soft_wrap=True
+    )
 
 
 def _run_of(out: Path) -> str:

@@ -168,7 +168,7 @@ def test_what_was_added_is_learnt_by_a_run_that_goes_on(grown):
             "0.5",
         ]
         done = CliRunner().invoke(app, words, catch_exceptions=False)
-        assert f"next: irdim-train fit {patches}" in done.stdout.replace("\n", "")
+        assert f"next: irdim-train fit {patches}" in done.stdout
         assert ("--from RUN" in done.stdout) == hint
 
 

@@ -94,4 +94,4 @@ def _show(result: dict[str, Any], out: Path) -> None:
         return
     again = result["kept"] or result["retired"]  # a run of what was there before does not go on with what is there now
     more = " --from RUN --out ANOTHER, where a run of these patches is to learn on" if again and result["added"] else ""
-    console.print(f"next: irdim-train fit {out}{more}", highlight=False)
+    console.print(f"next: irdim-train fit {out}{more}", markup=False, soft_wrap=True)

@@ -198,7 +198,7 @@ def command(
             "nothing was learnt: train longer (--epochs, --minutes), or look at the labels (irdim-train check)"
         )
         return
-    console.print(f"next: irdim-train evaluate {out}   |   irdim-export {out} --int8")
+    console.print(f"next: irdim-train evaluate {out}   |   irdim-export {out} --int8", markup=False, soft_wrap=True)
 
 
 def _as_written(parameter: Any, values: dict[str, Any]) -> str:
