@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from irdim.differencing import STACK, InputSpec
-from irdim.registration import Texture, estimate_shift, texture
+from irdim.registration import Texture, estimate_shift, stack_shifts, texture
 from irdim.sources import Frame
 
 GAP = 1.5  # nominal intervals; a longer wait between frames voids what came before
@@ -22,14 +22,21 @@ class Stack:
 
 
 class _Held:
-    """A frame in the ring, and its texture once somebody wants it: not every frame comes into a stack."""
+    """A frame in the ring, with its texture and the motion to it once somebody wants them: not every frame comes into a stack."""
 
     def __init__(self, frame: Frame) -> None:
         self.frame = frame
+        self._motion: tuple[float, float] | None = None
 
     @cached_property
     def texture(self) -> Texture:
         return texture(self.frame.pixels)
+
+    def motion_from(self, older: "_Held") -> tuple[float, float]:
+        """Content motion to here; older: a frame step before in the ring, where it is always the same."""
+        if self._motion is None:
+            self._motion = estimate_shift(older.texture, self.texture)
+        return self._motion
 
 
 class History:
@@ -65,12 +72,9 @@ class History:
 
     def shifts(self) -> np.ndarray:
         """Of the newest stack, which must be there: see Stack."""
-        shifts = np.zeros((STACK - 1, 2), np.float32)
-        if self.spec.register:
-            newest, *older = (held.texture for held in self._picked())
-            for k, one in enumerate(older):
-                shifts[k] = estimate_shift(one, newest)
-        return shifts
+        if not self.spec.register:
+            return np.zeros((STACK - 1, 2), np.float32)
+        return stack_shifts(self._picked(), lambda older, newer: newer.motion_from(older))
 
     def _picked(self) -> list[_Held]:
         return [self._ring[-1 - k * self.spec.frame_step] for k in range(STACK)]

@@ -94,5 +94,5 @@ def _probit_scale(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _at(wanted: float, z: np.ndarray, edges: np.ndarray) -> float:
     """Position where z crosses `wanted`; the nearest segment is prolonged beyond the ends."""
-    i = int(np.clip(np.searchsorted(z, wanted) - 1, 0, z.size - 2))
+    i = min(max(int(z.searchsorted(wanted)) - 1, 0), z.size - 2)
     return float(edges[i] + (wanted - z[i]) * (edges[i + 1] - edges[i]) / (z[i + 1] - z[i]))

@@ -5,8 +5,11 @@ not stand out of the correlation surface, or a fit that its own noise could have
 """
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -24,6 +27,9 @@ FEW = 3  # targets that may move against an empty sky without being taken for it
 LEFT = 0.25  # share of the gain that the rest of the scene must have
 CERTAIN = 4.0  # times what chance would leave there; noise reaches 2.7, a scene 8 and more
 SMALLEST = 32  # px; a frame with a shorter side is not registered
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,15 @@ def estimate_shift(older: Texture, newer: Texture) -> tuple[float, float]:
     return dy * newer.binned, dx * newer.binned
 
 
+def stack_shifts(stack: Sequence[T], motion: Callable[[T, T], tuple[float, float]]) -> np.ndarray:
+    """(n - 1, 2) float32 px: content motion (dy, dx) from each older frame to the newest.
+
+    stack: n frames, newest first; motion: from the older of two neighbours to the newer, as `estimate_shift`. Their sum, not the motion of each to the newest:
+    in a sequence all but one motion of a stack are those of the stack before, and neighbours lie nearer each other.
+    """
+    return np.cumsum([motion(older, newer) for newer, older in pairwise(stack)], axis=0, dtype=np.float32)
+
+
 @lru_cache(maxsize=8)
 def _window(shape: tuple[int, int]) -> np.ndarray:
     return np.outer(np.hanning(shape[0]), np.hanning(shape[1])).astype(np.float32)
@@ -95,13 +110,18 @@ def _correlation_peak(older: Texture, newer: Texture) -> tuple[int, int] | None:
     cross *= np.reciprocal(strength, out=strength)
     surface = scipy.fft.irfft2(cross, (height, width), overwrite_x=True, workers=1)
     reach_y, reach_x = (min(REACH // older.binned, n // 2 - 1) for n in (height, width))
-    near = np.roll(surface, (reach_y, reach_x), (0, 1))[: 2 * reach_y + 1, : 2 * reach_x + 1]
-    middle = np.median(near)
-    spread = 1.4826 * float(np.median(np.abs(near - middle)))
+    near = surface.take(range(-reach_y, reach_y + 1), 0, mode="wrap").take(range(-reach_x, reach_x + 1), 1, mode="wrap")
+    middle = _median(near)
+    spread = 1.4826 * _median(np.abs(near - middle))
     y, x = np.unravel_index(int(np.argmax(near)), near.shape)
     if not spread > 0 or near[y, x] - middle < PEAK * spread:
         return None
     return int(y) - reach_y, int(x) - reach_x
+
+
+def _median(odd: np.ndarray) -> float:
+    """Of an odd number of values; np.median, which asks for more, takes longer than sorting them."""
+    return float(np.sort(odd, axis=None)[odd.size // 2])
 
 
 def _refine(older: np.ndarray, newer: Texture, whole: tuple[int, int]) -> tuple[float, float]:
@@ -110,34 +130,45 @@ def _refine(older: np.ndarray, newer: Texture, whole: tuple[int, int]) -> tuple[
     inside = _overlap(older.shape, dy, dx, MARGIN // newer.binned)
     if inside is None:
         return 0.0, 0.0
-    image, gy, gx = (np.ascontiguousarray(a[inside]).ravel() for a in (newer.image, newer.slope_y, newer.slope_x))
-    normal = np.array([[gy @ gy, gy @ gx], [gy @ gx, gx @ gx]], np.float64)
-    if not np.linalg.cond(normal) < 1e6:
+    image, gy, gx = newer.image[inside], newer.slope_y[inside], newer.slope_x[inside]
+    normal = np.array([[_dot(gy, gy), _dot(gy, gx)], [_dot(gy, gx), _dot(gx, gx)]])
+    least, most = np.linalg.eigvalsh(normal)
+    if not least > 1e-6 * most:
         return 0.0, 0.0
     inverse = np.linalg.inv(normal)
     residual = image
     for _ in range(8):
-        residual = image - np.ascontiguousarray(_moved(older, dy, dx)[inside]).ravel()
-        step = -inverse @ np.array([gy @ residual, gx @ residual], np.float64)
+        residual = image - _moved(older, dy, dx, inside)
+        step = -inverse @ np.array([_dot(gy, residual), _dot(gx, residual)])
         dy, dx = dy + float(step[0]), dx + float(step[1])
         if np.hypot(dy - whole[0], dx - whole[1]) > RUNAWAY:
             return 0.0, 0.0
         if np.abs(step).max() * newer.binned < 0.01:
             break
     # smoothed noise is correlated over about 4 SMOOTH px of the frame, hence the factor
-    error = 4 * SMOOTH * float(np.sqrt(np.trace(inverse) * residual.var()))
+    error = 4 * SMOOTH * float(np.sqrt(np.trace(inverse) * _variance(residual)))
     if error >= LARGEST_ERROR:
         return 0.0, 0.0
     # held against the opposite motion, which interpolates, and so lowers the noise, alike
-    against = newer.image[inside] - _moved(older, -dy, -dx)[inside]
-    explained = against**2 - residual.reshape(against.shape) ** 2
+    against = image - _moved(older, -dy, -dx, inside)
+    explained = against**2 - residual**2
     return (dy, dx) if _is_everywhere(explained, max(CELL // newer.binned, 1)) else (0.0, 0.0)
 
 
-def _moved(image: np.ndarray, dy: float, dx: float) -> np.ndarray:
-    """image (H, W) float32 moved by (dy, dx) px, bilinearly; its border shows where nothing comes in."""
-    height, width = image.shape
-    return cv2.getRectSubPix(image, (width, height), ((width - 1) / 2 - dx, (height - 1) / 2 - dy))
+def _dot(a: np.ndarray, b: np.ndarray) -> float:
+    """Sum of the products of two images; not by BLAS, whose threads would take the cores from the engine."""
+    return float(np.einsum("ij,ij", a, b))
+
+
+def _variance(image: np.ndarray) -> float:
+    return _dot(image, image) / image.size - float(image.mean()) ** 2
+
+
+def _moved(image: np.ndarray, dy: float, dx: float, inside: tuple[slice, slice]) -> np.ndarray:
+    """The inside of an image (H, W) float32 that is moved by (dy, dx) px, bilinearly; its border shows where nothing comes in."""
+    (top, bottom), (left, right) = ((s.start, s.stop) for s in inside)
+    middle = (left + right - 1) / 2 - dx, (top + bottom - 1) / 2 - dy
+    return cv2.getRectSubPix(image, (right - left, bottom - top), middle)
 
 
 def _is_everywhere(explained: np.ndarray, side: int) -> bool:

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,6 +6,7 @@ from hypothesis import strategies as st
 
 from irdim.differencing import InputSpec
 from irdim.history import History, Stack, with_full_history
+from irdim.registration import estimate_shift, texture
 from irdim.sources import Frame
 
 
@@ -55,3 +57,40 @@ def test_which_frames_have_full_history_is_told_from_their_times(waits, step, in
     history = History(spec, interval)
     pushed = [isinstance(history.push(frame(i, time)), Stack) for i, time in enumerate(times)]
     assert with_full_history(times, spec, interval).tolist() == pushed
+
+
+@pytest.fixture(scope="module")
+def drifting():
+    """Frames of a scene that drifts by (0.4, -0.9) px a frame."""
+    rng = np.random.default_rng(3)
+    scene = cv2.GaussianBlur(rng.normal(0, 1, (140, 160)), (0, 0), 3) * 4000 + 8000
+    moves = [np.float64([[1, 0, -20 - 0.9 * t], [0, 1, -20 + 0.4 * t]]) for t in range(9)]
+    views = [cv2.warpAffine(scene, move, (120, 100), flags=cv2.INTER_CUBIC) for move in moves]
+    return [Frame(t, float(t), np.rint(v + rng.normal(0, 8, v.shape)).astype(np.uint16)) for t, v in enumerate(views)]
+
+
+def test_shifts_are_the_sums_of_the_motions_between_neighbours_of_the_stack(drifting):
+    history = History(InputSpec("difference", 2, True))
+    stacks = [history.push(frame) for frame in drifting]
+    for t in (6, 7, 8):
+        seen = [texture(drifting[t - 2 * k].pixels) for k in range(4)]
+        summed = np.cumsum([estimate_shift(seen[k + 1], seen[k]) for k in range(3)], axis=0)
+        np.testing.assert_allclose(stacks[t].shifts, summed, atol=1e-6)
+        np.testing.assert_allclose(summed, [[0.8 * k, -1.8 * k] for k in (1, 2, 3)], atol=0.1)
+
+
+def test_a_stack_does_not_depend_on_which_others_were_wanted(drifting):
+    each, last = (History(InputSpec("difference", 2, True)) for _ in range(2))
+    stacks = [each.push(frame) for frame in drifting]
+    for frame in drifting[:-1]:
+        assert isinstance(last.add(frame), str)
+    np.testing.assert_array_equal(last.push(drifting[-1]).shifts, stacks[-1].shifts)
+
+
+def test_in_a_sequence_one_motion_a_frame_is_measured(drifting, monkeypatch):
+    measured = []
+    monkeypatch.setattr("irdim.history.estimate_shift", lambda older, newer: measured.append(1) or (0.0, 0.0))
+    history = History(InputSpec("difference", 2, True))
+    for frame in drifting:
+        history.push(frame)
+    assert len(measured) == 2 * 3 + 1  # all of the first even and the first odd stack, then one each

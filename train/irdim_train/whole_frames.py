@@ -27,7 +27,7 @@ from irdim.errors import InputError
 from irdim.history import with_full_history
 from irdim.native.input import native, padded_input
 from irdim.patches import BOXES
-from irdim.registration import estimate_shift, texture
+from irdim.registration import estimate_shift, stack_shifts, texture
 from irdim.sources.stack import map_stack
 from irdim_train.augmentation import turn_boxes, turn_image
 from irdim_train.batches import WHOLE, Batch, BatchReader, Share, in_order, maps_to
@@ -129,7 +129,8 @@ class WholeFrameReader:
     def _scale(self, moment: tuple[int, int], stack: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(3, 2) shifts and (C,) sigmas of its stack, found once."""
         if moment not in self._scales:
-            shifts = _shifts(stack) if self.spec.register else NO_SHIFT
+            register = self.spec.register
+            shifts = stack_shifts([texture(frame) for frame in stack], estimate_shift) if register else NO_SHIFT
             self._scales[moment] = shifts, noise_scale(planes(stack, self.spec, shifts), self.spec)
         return self._scales[moment]
 
@@ -162,11 +163,6 @@ class PatchesThenFrames:
         switch = max(start, stop - round(self._share * stop))
         yield from self._patches.steps(seed, start, switch, augment, share)
         yield from self._frames.steps(seed, switch, stop, augment, share)
-
-
-def _shifts(stack: np.ndarray) -> np.ndarray:
-    newest = texture(stack[0])
-    return np.array([estimate_shift(texture(older), newest) for older in stack[1:]], np.float32)
 
 
 def _box_rows(data: Dataset, sequence: Sequence) -> np.ndarray:

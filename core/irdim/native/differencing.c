@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define WINDOW (2 * HIGH_PASS_RADIUS + 1)
+#define BLOCK 32  // pixels that are compressed by the same formula
 
 // An older frame and its motion to the newest: whole pixels, and -0.5 to 0.5 px beyond them.
 struct placed {
@@ -190,14 +191,42 @@ static inline float logarithm(float value) {
     return f + (square * f * p - 0.5f * square + exponent * 0.693147180559945f);
 }
 
-// The first W values of rows of `stride`, over the noise's sigma, compressed in place: 4 asinh(x / 4).
+static inline float compressed(float knees) {
+    float part = fabsf(knees);
+    return copysignf(logarithm(sqrtf(part * part + 1.0f) + part) * KNEE, knees) + (knees - knees);  // NaN where it is not finite
+}
+
+// The same from -1 to 1: a polynomial through Chebyshev's nodes, off by 1e-7, at a third of the time.
+static inline float compressed_little(float knees) {
+    float square = knees * knees;
+    float p = 6.3558248803e-04f;
+    p = p * square - 3.6807842553e-03f;
+    p = p * square + 1.0166251101e-02f;
+    p = p * square - 1.8948741257e-02f;
+    p = p * square + 2.9340730980e-02f;
+    p = p * square - 4.4456087053e-02f;
+    p = p * square + 7.4982680380e-02f;
+    p = p * square - 1.6666603088e-01f;
+    p = p * square + 1.0f;
+    return p * knees * KNEE;
+}
+
+// The first W values of rows of `stride`, over the noise's sigma, compressed in place: 4 asinh(x / 4). Most blocks are noise, of less than KNEE sigmas.
 void irdim_compress(float *values, int height, int width, int stride, float sigma) {
     for (int y = 0; y < height; y++) {
         float *row = values + (size_t)y * stride;
-        for (int x = 0; x < width; x++) {
-            float value = row[x] / sigma, part = fabsf(value) * (1.0f / KNEE);
-            row[x] = copysignf(logarithm(sqrtf(part * part + 1.0f) + part) * KNEE, value) + (value - value);  // NaN where it is not finite
+        int x = 0;
+        for (; x + BLOCK <= width; x += BLOCK) {
+            float knees[BLOCK];
+            int beyond = 0;
+            for (int i = 0; i < BLOCK; i++) knees[i] = row[x + i] / sigma * (1.0f / KNEE);
+            for (int i = 0; i < BLOCK; i++) beyond |= !(fabsf(knees[i]) <= 1.0f);
+            if (beyond)
+                for (int i = 0; i < BLOCK; i++) row[x + i] = compressed(knees[i]);
+            else
+                for (int i = 0; i < BLOCK; i++) row[x + i] = compressed_little(knees[i]);
         }
+        for (; x < width; x++) row[x] = compressed(row[x] / sigma * (1.0f / KNEE));
     }
 }
 
