@@ -5,7 +5,7 @@ cell's corner in cells, -0.5 to 1.5, so that a neighbour can stand in for a full
 """
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from irdim.boxes import CLASSES, Detection
 
@@ -15,6 +15,7 @@ STRIDE = 8  # px a cell, of every backbone
 OFFSET = (-0.5, 1.5)
 APART = 4.0  # px; of two detections nearer than this the stronger stays
 MOST = 200  # detections kept a frame
+ROUNDING = 1e-3  # of a logit
 
 
 def decode(
@@ -22,23 +23,24 @@ def decode(
 ) -> list[Detection]:
     """output: (7, h, w) float32, raw. Returns detections with score >= threshold, best first, at least `apart` px from each other, inside
     `shape` (H, W) where it is given (a padded frame has cells beyond it). Score = confidence x p(class), the likelier class."""
-    confidence = expit(output[CONFIDENCE])
-    classes = expit(output[FIRST_CLASS:])
-    which = classes.argmax(0)
-    score = confidence * np.take_along_axis(classes, which[None], 0)[0]
-    rows, columns = np.nonzero(score >= threshold)
-    values = output[:, rows, columns].astype(np.float64)
+    # few cells are this sure, and no score is above its confidence
+    rows, columns = np.nonzero(output[CONFIDENCE] >= logit(threshold) - ROUNDING)
+    logits = output[:, rows, columns]
+    which = logits[FIRST_CLASS:].argmax(0)
+    score = expit(logits[CONFIDENCE]) * expit(logits[FIRST_CLASS + which, np.arange(len(which))])
+    counts = score >= threshold
+    rows, columns, which, score = rows[counts], columns[counts], which[counts], score[counts]
+    values = logits[:, counts].astype(np.float64)
     x = (columns + np.clip(values[X], *OFFSET)) * stride
     y = (rows + np.clip(values[Y], *OFFSET)) * stride
     inside = np.ones(len(rows), bool)
     if shape is not None:
         inside = (x >= 0) & (y >= 0) & (x <= shape[1]) & (y <= shape[0])
-    best = np.flatnonzero(inside)[np.argsort(-score[rows, columns][inside], kind="stable")]
+    best = np.flatnonzero(inside)[np.argsort(-score[inside], kind="stable")]
     kept = best[_apart(x[best], y[best], apart)]
     w, h = np.exp(np.clip(values[[W, H]][:, kept], -6, 6)) * stride
-    found, labels = score[rows, columns][kept], which[rows, columns][kept]
     return [
-        Detection(float(x[i]), float(y[i]), float(w[n]), float(h[n]), float(found[n]), CLASSES[labels[n]])
+        Detection(float(x[i]), float(y[i]), float(w[n]), float(h[n]), float(score[i]), CLASSES[which[i]])
         for n, i in enumerate(kept)
     ]
 

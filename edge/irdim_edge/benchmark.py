@@ -72,7 +72,7 @@ def measure(
     """size: (H, W) of the frames; frames: of each round; threads: of ONNX Runtime, pipeline and bare engine; 0: as the daemon chooses them, the bare engine
     with all cores. The pipeline is the daemon's: the input step of a frame, and decoding, tracking and the message of another, beside the engine.
     Raises InputError where the engine cannot be had."""
-    own_threads = threads or engine_threads(precision)
+    own_threads = threads or engine_threads()
     detector = Detector.from_bundle(bundle, precision=precision, engine=engine, threads=own_threads)
     bare = open_bundle_engine(bundle, precision=precision, engine=engine, threads=threads)
     scene = moving_scene(size)

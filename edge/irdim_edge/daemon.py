@@ -96,7 +96,7 @@ class _Run:
         self._publishers = open_publishers(config)
         self._messages = Messages(optics_of(config))
         options: dict[str, Any] = {"precision": config.precision, "engine": config.engine}
-        options["threads"] = config.threads or engine_threads(config.precision)
+        options["threads"] = config.threads or engine_threads()
         self._takeover = Takeover(config.bundle_path, bundle, trusted=config.require_signed_by, **options)
         seed = config.suspects.sample_seed or os.urandom(16).hex()  # drawn anew: else each start samples the same turns
         with self._notifier.opening("opening the engine"):

@@ -26,6 +26,7 @@ from irdim_edge.handover import LOOK, Handover
 
 TICK = 0.25  # seconds without a frame after which the feed gives None, so that its reader can look around
 HANGS = 30.0  # seconds that one run of the engine may take
+FEW_CORES = 4  # up to which the engine gains more by the last core than it loses by sharing it
 LAST_RUN = 10.0  # seconds that its last one may take at the end; systemd waits 20
 # frames between being chosen and being read. Live: one runs, one is prepared meanwhile; another would only be older when its turn comes
 UNDER_WAY, UNDER_WAY_LIVE = 3, 2
@@ -66,10 +67,10 @@ class Ready:
     engine_seconds: float = 0.0
 
 
-def engine_threads(precision: str) -> int:
-    """Of ONNX Runtime's threads, where the input step runs beside it: one core is left to that, but for FP32 on two cores, which gains more by both."""
+def engine_threads() -> int:
+    """Of ONNX Runtime's threads, where the input step runs beside it: that needs a third of a core, so one is left to it where there are many."""
     cores = len(os.sched_getaffinity(0))
-    return cores if cores <= 2 and precision == "fp32" else max(cores - 1, 1)
+    return cores if cores <= FEW_CORES else cores - 1
 
 
 Item = Began | Ready | BaseException | None

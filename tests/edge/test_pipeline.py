@@ -212,10 +212,10 @@ def test_an_engine_that_does_not_come_back_is_told(small_bundle, monkeypatch):
     feed.close()
 
 
-def test_one_core_is_left_to_the_input_step(monkeypatch):
-    for cores, wanted in ((1, (1, 1)), (2, (1, 2)), (4, (3, 3))):
+def test_of_many_cores_one_is_left_to_the_input_step(monkeypatch):
+    for cores, wanted in ((1, 1), (2, 2), (4, 4), (8, 7)):
         monkeypatch.setattr(pipeline.os, "sched_getaffinity", lambda _, n=cores: set(range(n)))
-        assert (engine_threads("int8"), engine_threads("fp32")) == wanted
+        assert engine_threads() == wanted
 
 
 def test_the_feed_says_when_nothing_comes_and_stops_when_told(small_bundle):

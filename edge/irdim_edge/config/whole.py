@@ -56,7 +56,7 @@ class Config(Section):
     threads: int = Field(
         default=0,
         ge=0,
-        description="Threads of ONNX Runtime; 0: all cores but one, for the input step (both of two for fp32).",
+        description="Threads of ONNX Runtime; 0: all cores, but for one of five and more, which is the input step's.",
     )
     out: FilePath = Field(
         default="edge-out", description="Folder of detections, verdicts, status and, unless set below, the spool."
