@@ -51,6 +51,7 @@ def config(
     step: Annotated[int | None, typer.Option(help="Take every n-th frame.")] = None,
     out: Annotated[str | None, typer.Option(help="Folder of the output.")] = None,
     upload: Annotated[str | None, typer.Option(help="fsspec URL that field logs go to (sftp://..., s3://...).")] = None,
+    serve: Annotated[int | None, typer.Option(help="Port of the live page and of /metrics, on loopback.")] = None,
     write: Annotated[Path | None, typer.Option(help="File to write it to, instead of printing it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the values as JSON, without the comments.")] = False,
 ) -> None:
@@ -71,6 +72,7 @@ def config(
         **numbers,
         "out": out,
         "upload.url": upload,
+        "serve.port": serve,
     }
     values = {key: value for key, value in given.items() if value not in (None, [])}
     text = commented_config(values)

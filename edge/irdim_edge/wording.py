@@ -12,6 +12,7 @@ OPTION_OF = {  # of irdim-edge config
     "camera.step = ": "--step ",
     "camera.step": "--step",
     "upload.url": "--upload",
+    "serve.port": "--serve",
 }
 WITHOUT_TENSORRT = {"take --engine onnxruntime": 'set engine = "onnxruntime" in the configuration of irdim-edge run'}
 

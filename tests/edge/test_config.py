@@ -99,12 +99,24 @@ def recording(path: Path, interval: float) -> None:
 
 def test_what_is_given_is_checked_and_written(small_bundle, tmp_path):
     recording(tmp_path / "clip.npy", 0.04)
-    options = ["--bundle", str(small_bundle), "--source", "clip.npy", "--rate", "12.5", "--upload", "depot"]
+    options = [
+        "--bundle",
+        str(small_bundle),
+        "--source",
+        "clip.npy",
+        "--rate",
+        "12.5",
+        "--upload",
+        "depot",
+        "--serve",
+        "9464",
+    ]
     done = config(tmp_path, *options, "--write", "sub/edge.toml", "--json")
     assert done.returncode == 0, done.stderr
     loaded = load_config(tmp_path / "sub/edge.toml")
     assert (loaded.camera.rate, loaded.camera.paths) == (12.5, [str(tmp_path / "clip.npy")])
     assert (loaded.bundle_path, loaded.upload.url) == (small_bundle, str(tmp_path / "depot"))
+    assert loaded.serve.port == 9464
     assert json.loads(done.stdout) == loaded.model_dump()
 
 
@@ -120,6 +132,7 @@ def test_what_is_given_is_checked_and_written(small_bundle, tmp_path):
         (["--source", "data"], "data/frames: set --source to that"),
         (["--rate", "fast"], "frames a second above 0"),
         (["--rate", "inf"], "frames a second above 0"),
+        (["--serve", "70000"], "error: --serve: "),
         (["--upload", "nosuch://x"], "nosuch"),
         (["--upload", "sftp:///x"], "names no host"),
         (["--upload", "sftp://me:hidden@host/x"], "holds a credential"),

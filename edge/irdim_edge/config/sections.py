@@ -168,7 +168,10 @@ class UploadSection(Section):
 
 class ServeSection(Section):
     port: int = Field(
-        default=0, ge=0, le=65535, description="Port of /healthz, /metrics (Prometheus) and /status; 0: none is opened."
+        default=0,
+        ge=0,
+        le=65535,
+        description="Port of the live page, /healthz, /metrics (Prometheus) and /status; 0: none is opened.",
     )
     host: str = Field(default="127.0.0.1", description="Address to listen on; another than loopback needs a token.")
     token_file: str = Field(
