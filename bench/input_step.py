@@ -13,7 +13,7 @@ import numpy as np
 from irdim.differencing import NO_SHIFT, InputSpec, network_input
 from irdim.engines.options import parse_size
 from irdim.native.input import native, native_input
-from irdim.registration import estimate_shift, texture
+from irdim.registration import estimate_shift, stack_shifts, texture
 from irdim_edge.benchmark import moving_scene
 
 STEP = 4  # frames between neighbours of a stack
@@ -31,15 +31,15 @@ def main() -> None:
     cv2.setNumThreads(1)
     scene = moving_scene(parse_size(asked.size))
     stacks = [tuple(scene[at - k * STEP] for k in range(4)) for at in range(3 * STEP, len(scene))]
-    shifts = np.array([estimate_shift(texture(older), texture(stacks[0][0])) for older in stacks[0][1:]], np.float32)
+    shifts = stack_shifts([texture(frame) for frame in stacks[0]], estimate_shift)
     plain, registered = (InputSpec("difference+frame", STEP, register) for register in (False, True))
-    older = [texture(frame) for frame in scene[:3]]  # the ring keeps what it has found of a frame
+    older = texture(scene[0])  # the ring keeps what it has found of a frame, and the motions between older ones
     steps: dict[str, Callable[[tuple[np.ndarray, ...]], object]] = {
         "NumPy": lambda stack: network_input(stack, plain, NO_SHIFT),
         "compiled": lambda stack: native_input(library, stack, plain, NO_SHIFT),
         "NumPy, aligned": lambda stack: network_input(stack, registered, shifts),
         "compiled, aligned": lambda stack: native_input(library, stack, registered, shifts),
-        "registration": lambda stack: [estimate_shift(one, newest) for newest in [texture(stack[0])] for one in older],
+        "registration": lambda stack: estimate_shift(older, texture(stack[0])),
     }
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for turn in range(asked.rounds + 3):

@@ -9,7 +9,7 @@ Camera motion is taken out first. The numbers hold for scores of a calibrated ne
 import dataclasses
 
 import numpy as np
-from scipy.special import expit, logit
+import scipy
 
 from irdim.boxes import Detection
 
@@ -35,7 +35,7 @@ class Evidence:
     def update(self, detections: list[Detection], shift: tuple[float, float]) -> list[Detection]:
         """The frame's detections with their past in their scores, best first. shift: camera motion (dy, dx) in px since the frame before."""
         past = self._chains[self._chains[:, 0] < MEMORY] + (1.0, shift[1], shift[0], 0.0)
-        own = logit(np.clip([d.score for d in detections], 1e-4, 1 - 1e-4))
+        own = scipy.special.logit(np.clip([d.score for d in detections], 1e-4, 1 - 1e-4))
         inherited = _inherited(np.array([(d.x, d.y) for d in detections]).reshape(-1, 2), past)
         now = np.array(
             [
@@ -44,7 +44,7 @@ class Evidence:
             ]
         ).reshape(-1, 4)
         self._chains = np.concatenate([past, now])
-        scores = expit(own + WEIGHT * inherited)
+        scores = scipy.special.expit(own + WEIGHT * inherited)
         rescored = [dataclasses.replace(d, score=float(s)) for d, s in zip(detections, scores, strict=True)]
         return sorted(rescored, key=lambda d: -d.score)
 

@@ -5,7 +5,7 @@ cell's corner in cells, -0.5 to 1.5, so that a neighbour can stand in for a full
 """
 
 import numpy as np
-from scipy.special import expit, logit
+import scipy
 
 from irdim.boxes import CLASSES, Detection
 
@@ -24,10 +24,12 @@ def decode(
     """output: (7, h, w) float32, raw. Returns detections with score >= threshold, best first, at least `apart` px from each other, inside
     `shape` (H, W) where it is given (a padded frame has cells beyond it). Score = confidence x p(class), the likelier class."""
     # few cells are this sure, and no score is above its confidence
-    rows, columns = np.nonzero(output[CONFIDENCE] >= logit(threshold) - ROUNDING)
+    rows, columns = np.nonzero(output[CONFIDENCE] >= scipy.special.logit(threshold) - ROUNDING)
     logits = output[:, rows, columns]
     which = logits[FIRST_CLASS:].argmax(0)
-    score = expit(logits[CONFIDENCE]) * expit(logits[FIRST_CLASS + which, np.arange(len(which))])
+    score = scipy.special.expit(logits[CONFIDENCE]) * scipy.special.expit(
+        logits[FIRST_CLASS + which, np.arange(len(which))]
+    )
     counts = score >= threshold
     rows, columns, which, score = rows[counts], columns[counts], which[counts], score[counts]
     values = logits[:, counts].astype(np.float64)

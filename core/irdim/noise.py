@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from scipy.special import ndtri
+import scipy
 
 FLOOR = 0.5  # counts; below half a count a difference is all rounding
 QUARTILE = 0.67448975  # z of the upper quartile of a normal
@@ -87,7 +87,7 @@ def _probit_scale(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     cumulative = np.cumsum(counts)[:-1] / counts.sum()
     edges = np.arange(cumulative.size, dtype=np.float64)
     inside = (cumulative > 0) & (cumulative < 1)
-    z, edges = ndtri(cumulative[inside]), edges[inside]
+    z, edges = scipy.special.ndtri(cumulative[inside]), edges[inside]
     rises = np.append(True, z[1:] > z[:-1])[: z.size]
     return z[rises], edges[rises]
 

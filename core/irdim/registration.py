@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import cv2
 import numpy as np
-import scipy.fft
+import scipy
 
 PEAK = 8.0  # robust sigmas that a correlation peak must stand out of its surface
 LARGEST = 150_000  # pixels; a frame of more is registered at half its size, or less: what counts is texture, of which it has enough

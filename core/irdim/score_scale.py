@@ -7,7 +7,7 @@ validation frames. The order of detections stays as it is, so no operating point
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, logit
+import scipy
 
 CLIP = 1e-9  # raw scores are kept this far from 0 and 1
 PRIOR = 4.0  # detections' worth of belief in slope 1, offset 0; what decides where there is little to fit
@@ -23,7 +23,7 @@ class ScoreScale:
 
     def __call__(self, scores: np.ndarray | float) -> np.ndarray:
         """Scaled scores, same shape, 0..1."""
-        return expit(self.slope * logit(np.clip(scores, CLIP, 1 - CLIP)) + self.offset)
+        return scipy.special.expit(self.slope * scipy.special.logit(np.clip(scores, CLIP, 1 - CLIP)) + self.offset)
 
 
 def fit_scale(scores: np.ndarray, hits: np.ndarray) -> ScoreScale:
@@ -34,12 +34,12 @@ def fit_scale(scores: np.ndarray, hits: np.ndarray) -> ScoreScale:
     scores, hits = np.asarray(scores, float), np.asarray(hits, bool)
     if hits.all() or not hits.any():
         return ScoreScale()
-    z = logit(np.clip(scores, CLIP, 1 - CLIP))
+    z = scipy.special.logit(np.clip(scores, CLIP, 1 - CLIP))
     x = np.stack([z, np.ones_like(z)], axis=1)
     start = np.array([1.0, 0.0])
     at = start.copy()
     for _ in range(STEPS):
-        p = expit(x @ at)
+        p = scipy.special.expit(x @ at)
         gradient = x.T @ (p - hits) + PRIOR * (at - start)
         curvature = (x * (p * (1 - p))[:, None]).T @ x + PRIOR * np.eye(2)
         step = np.linalg.solve(curvature, gradient)

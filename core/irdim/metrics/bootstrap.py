@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtr, stdtrit
+import scipy
 
 from irdim.metrics.score import Score
 
@@ -125,6 +125,6 @@ def _weights(rng: np.random.Generator, size: int, n: int) -> np.ndarray:
 def _interval(rates: np.ndarray, sequences: int) -> Interval:
     if sequences < FEWEST:
         return Interval(None, None, sequences)
-    reach = np.sqrt(sequences / (sequences - 1)) * stdtrit(sequences - 1, (1 + LEVEL) / 2)
-    low, high = np.quantile(rates, [ndtr(-reach), ndtr(reach)])
+    reach = np.sqrt(sequences / (sequences - 1)) * scipy.special.stdtrit(sequences - 1, (1 + LEVEL) / 2)
+    low, high = np.quantile(rates, [scipy.special.ndtr(-reach), scipy.special.ndtr(reach)])
     return Interval(float(low), float(high), sequences)

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
+import scipy
 
 from irdim.boxes import TARGET, Detection
 from irdim.errors import InputError
@@ -179,7 +179,7 @@ def assign(gains: np.ndarray) -> list[tuple[int, int]]:
         return []
     rows, columns = np.flatnonzero(gains.any(1)), np.flatnonzero(gains.any(0))
     part = gains[np.ix_(rows, columns)]
-    chosen = zip(*linear_sum_assignment(part, maximize=True), strict=True)
+    chosen = zip(*scipy.optimize.linear_sum_assignment(part, maximize=True), strict=True)
     return [(int(rows[r]), int(columns[c])) for r, c in chosen if part[r, c] > 0]
 
 
