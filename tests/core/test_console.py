@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -11,5 +12,8 @@ def test_a_table_in_a_file_is_whole_unless_the_user_says_how_wide(columns, whole
     monkeypatch.delenv("COLUMNS", raising=False)
     if columns:
         monkeypatch.setenv("COLUMNS", columns)
-    shown = subprocess.run([sys.executable, "-c", TABLE], capture_output=True, text=True, check=True).stdout
+    environment = dict(os.environ)  # the process's own may have a COLUMNS more, of readline
+    shown = subprocess.run(
+        [sys.executable, "-c", TABLE], capture_output=True, text=True, check=True, env=environment
+    ).stdout
     assert (shown.count("x" * 50) == 3) == whole
