@@ -31,7 +31,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     scene = moving_scene(parse_size(asked.size))
     stacks = [tuple(scene[at - k * STEP] for k in range(4)) for at in range(3 * STEP, len(scene))]
-    shifts = stack_shifts([texture(frame) for frame in stacks[0]], estimate_shift)
+    shifts = stack_shifts([texture(frame) for frame in stacks[0]], estimate_shift, estimate_shift)
     plain, registered = (InputSpec("difference+frame", STEP, register) for register in (False, True))
     older = texture(scene[0])  # the ring keeps what it has found of a frame, and the motions between older ones
     steps: dict[str, Callable[[tuple[np.ndarray, ...]], object]] = {

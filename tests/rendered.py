@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from irdim.boxes import Box
@@ -44,3 +45,12 @@ def make_data(path: Path, sequences: int = 6) -> Path:
                 interval=1 / 25,
             )
     return path
+
+
+def drifting_scene(length: int, drift: tuple[float, float] = (0.4, -0.9), texture: float = 4000.0) -> np.ndarray:
+    """(length, 100, 120) uint16 frames of a textured scene that drifts by (dy, dx) px a frame, with noise of 8 counts."""
+    rng = np.random.default_rng(3)
+    scene = cv2.GaussianBlur(rng.normal(0, 1, (180, 200)), (0, 0), 3) * texture + 8000
+    moves = [np.float64([[1, 0, -40 + drift[1] * t], [0, 1, -40 + drift[0] * t]]) for t in range(length)]
+    views = [cv2.warpAffine(scene, move, (120, 100), flags=cv2.INTER_CUBIC) for move in moves]
+    return np.rint(np.array(views) + rng.normal(0, 8, (length, 100, 120))).astype(np.uint16)

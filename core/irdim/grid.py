@@ -15,7 +15,6 @@ STRIDE = 8  # px a cell, of every backbone
 OFFSET = (-0.5, 1.5)
 APART = 4.0  # px; of two detections nearer than this the stronger stays
 MOST = 200  # detections kept a frame
-ROUNDING = 1e-3  # of a logit
 
 
 def decode(
@@ -24,7 +23,7 @@ def decode(
     """output: (7, h, w) float32, raw. Returns detections with score >= threshold, best first, at least `apart` px from each other, inside
     `shape` (H, W) where it is given (a padded frame has cells beyond it). Score = confidence x p(class), the likelier class."""
     # few cells are this sure, and no score is above its confidence
-    rows, columns = np.nonzero(output[CONFIDENCE] >= scipy.special.logit(threshold) - ROUNDING)
+    rows, columns = np.nonzero(scipy.special.expit(output[CONFIDENCE]) >= threshold)
     logits = output[:, rows, columns]
     which = logits[FIRST_CLASS:].argmax(0)
     score = scipy.special.expit(logits[CONFIDENCE]) * scipy.special.expit(

@@ -74,7 +74,11 @@ class History:
         """Of the newest stack, which must be there: see Stack."""
         if not self.spec.register:
             return np.zeros((STACK - 1, 2), np.float32)
-        return stack_shifts(self._picked(), lambda older, newer: newer.motion_from(older))
+        return stack_shifts(
+            self._picked(),
+            lambda older, newer: newer.motion_from(older),
+            lambda older, newer: estimate_shift(older.texture, newer.texture),
+        )
 
     def _picked(self) -> list[_Held]:
         return [self._ring[-1 - k * self.spec.frame_step] for k in range(STACK)]

@@ -79,13 +79,23 @@ def estimate_shift(older: Texture, newer: Texture) -> tuple[float, float]:
     return dy * newer.binned, dx * newer.binned
 
 
-def stack_shifts(stack: Sequence[T], motion: Callable[[T, T], tuple[float, float]]) -> np.ndarray:
+Motion = Callable[[T, T], tuple[float, float]]  # from the older frame to the newer, as `estimate_shift`
+
+
+def stack_shifts(stack: Sequence[T], link: Motion[T], direct: Motion[T]) -> np.ndarray:
     """(n - 1, 2) float32 px: content motion (dy, dx) from each older frame to the newest.
 
-    stack: n frames, newest first; motion: from the older of two neighbours to the newer, as `estimate_shift`. Their sum, not the motion of each to the newest:
-    in a sequence all but one motion of a stack are those of the stack before, and neighbours lie nearer each other.
+    stack: n frames, newest first; link: the motion between neighbours; direct: between any two. Where the links are found their sum is taken: in a sequence all
+    but one of a stack are those of the stack before, and neighbours lie nearer each other. Where one is not (a bad frame, a drift too slow to be told from
+    noise between neighbours), the older frame is held against the newest itself.
     """
-    return np.cumsum([motion(older, newer) for newer, older in pairwise(stack)], axis=0, dtype=np.float32)
+    links = np.array([link(older, newer) for newer, older in pairwise(stack)])
+    shifts = np.cumsum(links, axis=0)
+    lost = np.logical_or.accumulate(~links.any(axis=1))
+    for k in np.flatnonzero(lost[1:]) + 1:  # the first link is direct
+        found = direct(stack[k + 1], stack[0])
+        shifts[k] = found if any(found) else shifts[k]
+    return shifts.astype(np.float32)
 
 
 @lru_cache(maxsize=8)
@@ -147,7 +157,7 @@ def _refine(older: np.ndarray, newer: Texture, whole: tuple[int, int]) -> tuple[
             break
     # smoothed noise is correlated over about 4 SMOOTH px of the frame, hence the factor
     error = 4 * SMOOTH * float(np.sqrt(np.trace(inverse) * _variance(residual)))
-    if error >= LARGEST_ERROR:
+    if not error < LARGEST_ERROR:
         return 0.0, 0.0
     # held against the opposite motion, which interpolates, and so lowers the noise, alike
     against = image - _moved(older, -dy, -dx, inside)

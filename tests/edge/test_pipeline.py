@@ -213,7 +213,7 @@ def test_an_engine_that_does_not_come_back_is_told(small_bundle, monkeypatch):
 
 
 def test_of_many_cores_one_is_left_to_the_input_step(monkeypatch):
-    for cores, wanted in ((1, 1), (2, 2), (4, 4), (8, 7)):
+    for cores, wanted in ((1, 1), (2, 2), (4, 4), (5, 4), (8, 7)):
         monkeypatch.setattr(pipeline.os, "sched_getaffinity", lambda _, n=cores: set(range(n)))
         assert engine_threads() == wanted
 

@@ -6,8 +6,10 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from rendered import drifting_scene
 from typer.testing import CliRunner
 
+from irdim.boxes import Box
 from irdim.dataset import Dataset
 from irdim.differencing import InputSpec, network_input
 from irdim.errors import InputError
@@ -29,19 +31,32 @@ from irdim_train.whole_frames import PatchesThenFrames, WholeFrameReader
 CPU = torch.device("cpu")
 
 
+@pytest.fixture(scope="module")
+def drifting_data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("drifting") / "data"
+    frames = [Frame(t, t / 25, f) for t, f in enumerate(drifting_scene(24))]
+    boxes = {t: [Box(60, 50, 5, 5)] for t in range(24)}
+    with Dataset.create(path) as data:
+        data.add_sequence(
+            "drifts", frames, boxes, split="train", group="a", source="rendered", who="tests", interval=1 / 25
+        )
+    return path
+
+
 @pytest.mark.parametrize("register", [False, True])
 @pytest.mark.parametrize("kind", ["difference+frame", "sequence"])
-def test_a_whole_frame_is_read_as_the_edge_reads_it(small_data, kind, register):
+def test_a_whole_frame_is_read_as_the_edge_reads_it(drifting_data, kind, register):
     spec = InputSpec(kind, 2, register)
-    reader = WholeFrameReader(small_data, spec, 8, CPU, 1)
-    with Dataset.open(small_data) as data:
-        sequence = data.sequences("train")[1]
+    reader = WholeFrameReader(drifting_data, spec, 8, CPU, 1)
+    with Dataset.open(drifting_data) as data:
+        (sequence,) = data.sequences("train")
         frames = data.frames(sequence)
         history = History(spec)
         for index in range(21):
             stack = history.push(Frame(index, float(index), frames[index]))
+    assert stack.shifts.all() == register
     expected = pad_to_stride(network_input(stack.frames, spec, stack.shifts), 8)
-    batch = reader.read([(1, 20)])
+    batch = reader.read([(0, 20)])
     assert batch.image.shape[1:] == expected.shape
     assert np.abs(batch.image[0].numpy() - expected).max() < 1e-4
 

@@ -130,7 +130,11 @@ class WholeFrameReader:
         """(3, 2) shifts and (C,) sigmas of its stack, found once."""
         if moment not in self._scales:
             register = self.spec.register
-            shifts = stack_shifts([texture(frame) for frame in stack], estimate_shift) if register else NO_SHIFT
+            shifts = (
+                stack_shifts([texture(frame) for frame in stack], estimate_shift, estimate_shift)
+                if register
+                else NO_SHIFT
+            )
             self._scales[moment] = shifts, noise_scale(planes(stack, self.spec, shifts), self.spec)
         return self._scales[moment]
 
