@@ -9,6 +9,6 @@ UNBOUNDED = 200  # columns of a file or a pipe, which have no width to keep to; 
 
 
 def stdout_console(*, soft_wrap: bool = False, quiet: bool = False) -> Console:
-    """soft_wrap: long lines go on as they are; quiet: nothing is printed."""
+    """soft_wrap: long lines go on as they are; quiet: nothing is printed. [Brackets] are what they are: names of users' recordings have them."""
     given = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return Console(highlight=False, soft_wrap=soft_wrap, quiet=quiet, width=None if given else UNBOUNDED)
+    return Console(highlight=False, markup=False, soft_wrap=soft_wrap, quiet=quiet, width=None if given else UNBOUNDED)

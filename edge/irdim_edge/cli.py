@@ -14,6 +14,7 @@ from irdim.console import stdout_console
 from irdim.errors import InputError
 from irdim.files import atomic_file
 from irdim.remote import hide_password
+from irdim.wording import quoted
 from irdim_edge import daemon, logs
 from irdim_edge.cameras.drivers import ADDRESSES
 from irdim_edge.config import STARTER, Config, commented_config, load_config, number_or_text, parse_config
@@ -90,7 +91,7 @@ def config(
     elif write is None:
         print(text, end="")
     else:
-        print(f"wrote {write}; next: irdim-edge run {write}")
+        print(f"wrote {write}; next: irdim-edge run {quoted(write)}")
 
 
 @app.command()
@@ -117,7 +118,7 @@ def run(config: ConfigFile, as_json: AsJson = False) -> None:
         print(json.dumps(summary.to_json()))
         return
     _print_rows(summary.rows())
-    print(f"{settings.out_path / summary.detections_file}; its tracks: irdim-edge tracks {config}")
+    print(f"{settings.out_path / summary.detections_file}; its tracks: irdim-edge tracks {quoted(config)}")
 
 
 def _checked(path: Path) -> Config:

@@ -128,6 +128,8 @@ class _Run:
         kept = self._judge.cutter.length
         self._feed = Feed(camera, self._judge.detector, self._takeover, stopping, kept=kept, note=self.note)
         self._notifier.ready()
+        page = f", live page at {self._server.address}/" if self._server else ""
+        logger.info("bundle %s, %s on %s%s", bundle.digest[:12], config.precision, detector.engine.name, page)
 
     def follow(self) -> None:
         """Take what the camera gives, until it ends or the run is to stop."""

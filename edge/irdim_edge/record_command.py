@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from irdim.errors import InputError
-from irdim.wording import number_of
+from irdim.wording import number_of, quoted
 from irdim_edge.cameras import Live, open_camera
 from irdim_edge.cameras.drivers import ADDRESSES, open_driver
 from irdim_edge.config import load_config
@@ -62,7 +62,7 @@ def record(
     if not recorded.frames:
         raise InputError(f"{camera}: no frame came ({source.trouble or 'it was stopped before one did'})")
     if not as_json:
-        print(f"next: irdim-train import {out} --out data")
+        print(f"next: irdim-train import {quoted(out)} --out data")
 
 
 def _open(camera: str, name: str) -> Live:

@@ -16,7 +16,7 @@ from irdim.engines.choice import engine_graph
 from irdim.engines.tensorrt_api import load_tensorrt
 from irdim.errors import InputError
 from irdim.signing import Signer
-from irdim.wording import number_of
+from irdim.wording import number_of, quoted
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -124,14 +124,13 @@ def export(
     if built:
         console.print(
             f"{built.path}: {built.engine.name}; agrees with ONNX Runtime: {built.agreement}",
-            markup=False,
             soft_wrap=True,
         )
-    console.print(f"what changed, in pictures: {out / 'parity.html'}", markup=False, soft_wrap=True)
+    console.print(f"what changed, in pictures: {out / 'parity.html'}", soft_wrap=True)
     if before not in ("", bundle.description["run_digest"]):
         console.print(f"note: it replaces the bundle of another run ({before[:12]}), which was there")
     console.print(
-        f"bundle {out} ({bundle.digest[:12]}); next: irdim-edge config --bundle {out}", markup=False, soft_wrap=True
+        f"bundle {out} ({bundle.digest[:12]}); next: irdim-edge config --bundle {quoted(out)}", soft_wrap=True
     )
 
 

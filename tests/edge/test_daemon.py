@@ -18,6 +18,7 @@ from irdim.errors import InputError
 from irdim.fieldlog import FieldLog, read_any, read_log, read_tally
 from irdim.sources import open_source
 from irdim.tracks import VERDICTS, Tracker, TrackerOptions
+from irdim_edge.cameras import Shot, open_replay
 from irdim_edge.config import commented_config, load_config
 from irdim_edge.daemon import run
 from irdim_edge.spool import Bounds, Spool
@@ -227,6 +228,16 @@ def test_own_rate_takes_as_long_as_the_recording(small_bundle, tmp_path, rate, l
     summary = run(load_config(config(tmp_path, small_bundle, **{"camera.rate": rate})), threading.Event())
     assert summary.seconds >= least
     assert summary.frames == 30
+
+
+def test_a_recording_without_times_is_replayed_flat_out_and_that_is_said(tmp_path, caplog):
+    np.save(tmp_path / "clip.npy", np.zeros((40, 20, 20), np.uint16))
+    begun = time.monotonic()
+    with caplog.at_level("WARNING"):
+        replay = open_replay([str(tmp_path / "clip.npy")], rate="own", interval=None, nominal=None)
+        assert sum(isinstance(item, Shot) for item in replay.shots(threading.Event())) == 40
+    assert time.monotonic() - begun < 10  # a second a frame before
+    assert "clip: has no times, and is replayed flat out" in caplog.text
 
 
 def test_a_number_as_rate_is_frames_a_second(small_bundle, tmp_path):

@@ -151,8 +151,9 @@ def test_where_nothing_is_new_not_a_byte_changes(cropped, small_data):
     assert change["kept"] == change["patches"]
 
 
-def test_what_was_added_is_learnt_by_a_run_that_goes_on(grown):
-    data, patches = grown[0] / "data", grown[0] / "p"
+def test_what_was_added_is_learnt_by_a_run_that_goes_on(grown, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")  # a command that is there to be copied is not broken
+    data, patches = grown[0] / "data", (grown[0] / "p").rename(grown[0] / "patches of [day] 1")
     for hint in (True, False):  # the second time nothing is new
         words = [
             "crop",
@@ -168,7 +169,7 @@ def test_what_was_added_is_learnt_by_a_run_that_goes_on(grown):
             "0.5",
         ]
         done = CliRunner().invoke(app, words, catch_exceptions=False)
-        assert f"next: irdim-train fit {patches}" in done.stdout
+        assert f"next: irdim-train fit '{patches}'" in done.stdout
         assert ("--from RUN" in done.stdout) == hint
 
 

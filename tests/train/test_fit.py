@@ -16,6 +16,7 @@ from irdim.dataset import Dataset
 from irdim.errors import InputError
 from irdim.patches import Patches
 from irdim_train import runs
+from irdim_train.choose_threshold import threshold_between
 from irdim_train.cli import app
 from irdim_train.evaluate import evaluate, rescore
 from irdim_train.fit import fit
@@ -165,6 +166,14 @@ def test_weights_learnt_on_patches_run_on_whole_frames(width):
 def test_width_one_is_darknet_19_up_to_stride_8():
     convolutions = [m for m in GridDetector("darknet19", 3, 1.0).backbone if isinstance(m, torch.nn.Conv2d)]
     assert [c.out_channels for c in convolutions] == [32, 64, 128, 64, 128, 256, 128, 256]
+
+
+@pytest.mark.parametrize(
+    ("scores", "threshold"),
+    [([0.9, 0.95, 0.8999], 0.89995), ([0.2, 0.9], 0.899), ([0.9], 0.899), ([0.9, 0.9], 0.899), ([], 0.899)],
+)
+def test_a_threshold_lies_below_the_weakest_score_that_is_reported(scores, threshold):
+    assert threshold_between(0.9, np.array(scores)) == pytest.approx(threshold, abs=1e-9)
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from irdim.boxes import Box
 from irdim.dataset import Dataset
 from irdim.errors import InputError
 from irdim_train.commands.import_ import command
@@ -154,6 +155,42 @@ def test_a_second_import_adds_nothing_and_says_so(tmp_path: Path) -> None:
     assert any("another name" in note for note in renamed)
 
 
+def test_labels_that_come_later_are_taken_where_nobody_has_labelled_or_decided(tmp_path: Path) -> None:
+    folders = [clip(tmp_path / "in", name, rows=None) for name in ("A", "B", "C")]
+    (tmp_path / "in" / "labels.csv").write_text("sequence,frame,x,y\nA,0,4,6\n")
+    (tmp_path / "in" / "A.times.csv").write_text("time\n")  # sorts before it, and holds no labels
+    notes = import_(tmp_path / "in", "--out", tmp_path / "data", "--test", "C")["notes"]
+    assert any(note.startswith(f"not read: {tmp_path / 'in' / 'labels.csv'}; labels are taken from") for note in notes)
+    with Dataset.open(tmp_path / "data") as data:
+        data.add_box(data.sequence("B"), 1, Box(9, 9, 3, 3), who="anna", why="label")
+        one = {"key": "k", "kind": "missed", "sequence_id": data.sequence("C").id, "frame": 0, "box": Box(5, 5, 3, 3)}
+        data.enqueue(**one, score=0.5, reason="x", provenance={})
+        data.decide(data.queue_items("open")[0].id, "background", who="anna", why="review")
+    for folder in folders:
+        (folder / "boxes.csv").write_text(HEADER + "0,BIRD,4,6,3,2\n2,BIRD,4,6,3,2\n")
+    again = import_(tmp_path / "in", "--out", tmp_path / "data", "--test", "C")
+    assert again["labelled"] == ["A"]
+    assert again["splits"]["train"]["boxes"] == 2
+    assert sorted(boxes(tmp_path / "data", "A")) == [0, 2]
+    assert sorted(boxes(tmp_path / "data", "B")) == [1]
+    assert boxes(tmp_path / "data", "C") == {}
+    assert import_(tmp_path / "in", "--out", tmp_path / "data", "--test", "C")["labelled"] == []
+
+
+def test_a_name_with_brackets_is_matched_by_itself(tmp_path: Path) -> None:
+    clip(tmp_path / "in", "north [wide] 1")
+    clip(tmp_path / "in", "east")
+    splits = import_(tmp_path / "in", "--out", tmp_path / "data", "--test", "north [wide] 1")["splits"]
+    assert (splits["train"]["sequences"], splits["test"]["sequences"]) == (1, 1)
+
+
+def test_label_files_may_leave_the_label_out_and_number_frames_as_tables_do(tmp_path: Path) -> None:
+    clip(tmp_path / "in", "A", rows=None)
+    (tmp_path / "in" / "A" / "boxes.csv").write_text("frame,x,y,width,height\n2.0,4,6,3,2\n")
+    import_(tmp_path / "in", "--out", tmp_path / "data")
+    assert boxes(tmp_path / "data", "A") == {2: [(5.5, 7.0, 3, 2, "target")]}
+
+
 @pytest.mark.parametrize(
     ("row", "part"),
     [
@@ -164,6 +201,8 @@ def test_a_second_import_adds_nothing_and_says_so(tmp_path: Path) -> None:
         ("0,D,4,6,3,0", "row 3: a box needs a width and a height"),
         ("0,D,4,inf,3,2", "row 3: a box needs"),
         ("x,D,4,6,3,2", "row 3: 'x' is no frame number"),
+        ("1.5,D,4,6,3,2", "row 3: '1.5' is no frame number"),
+        ("nan,D,4,6,3,2", "row 3: 'nan' is no frame number"),
         ("-1,D,4,6,3,2", "row 3: frame -1"),
         ("0,,4,6,3,2", "row 3: no label"),
     ],
@@ -209,7 +248,7 @@ def test_rows_without_a_box_byte_order_mark_and_more_columns_are_fine(tmp_path: 
     )
     assert [(label.row, label.frame) for label in read_labels(path, 0)] == [(2, 0), (6, 3)]
     path.write_text("frame,x,y,w,h\n")
-    with pytest.raises(InputError, match=r"l\.csv: no column 'label'"):
+    with pytest.raises(InputError, match=r"l\.csv: no column 'width', 'height'; "):
         read_labels(path, 0)
     path.write_bytes(b"\xff\xfe\x00frame")
     with pytest.raises(InputError, match=r"l\.csv"):

@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from field import described, field_log, make_signer, rezipped, sampled_frame, tally_file
+from typer.testing import CliRunner
 
 from irdim.boxes import Box
 from irdim.dataset import Dataset
 from irdim.errors import InputError
 from irdim.fieldlog import read_log
 from irdim.sources import Frame
+from irdim_train.cli import app
 from irdim_train.ingesting import ingest
 
 
@@ -363,6 +365,11 @@ def test_suspects_of_a_kept_back_recording_stay_kept_back(data, tmp_path, by):
     found = {(s.split, s.group) for s in data.sequences() if s.name.startswith("log-")}
     assert found == {("val", "roof"), ("train", "field mast-3/west")}
     data.check_splits()
+    field_log(tmp_path / "depot", 3, context=source)
+    said = CliRunner().invoke(
+        app, ["ingest", str(tmp_path / "depot"), "--data", str(data.path)], catch_exceptions=False
+    )
+    assert "1 of recordings that the data set has in val: they go there too" in said.stdout
 
 
 # samples and tallies

@@ -13,13 +13,14 @@ from typer.testing import CliRunner
 from irdim.boxes import IGNORE, TARGET, Box
 from irdim.dataset import Dataset, QueueItem
 from irdim.errors import InputError
+from irdim.files import write_json
 from irdim.sources import Frame
 from irdim_train.cli import app
 from irdim_train.iterating import LoopConfig, Waiting, iterate, open_loop
 from irdim_train.iterating.choose import choose_items
 from irdim_train.iterating.pool import cover_pool, open_questions, queue_random_frames, unseen_frames
 from irdim_train.iterating.rules import decide_by
-from irdim_train.runs import load_model
+from irdim_train.runs import DESCRIPTION, load_model, read_run
 
 CPU = torch.device("cpu")
 
@@ -104,6 +105,14 @@ def test_a_loop_goes_on_where_it_was_and_labels_what_nobody_had_looked_at(begun,
     assert [t["number"] for t in json.loads(answer.stdout)["turns"]] == [0, 1]
     for name in ("report.html", "f1.png", "counts.png", "cost.png", "losses.png"):
         assert (begun.folder / name).stat().st_size > 1000
+    for better in (0, 1):  # what is exported is what the validation sequences found best, not what came last
+        for turn in (0, 1):
+            description = read_run(begun.run(turn))
+            description["scores"]["val"]["f1"] = 0.9 if turn == better else 0.4
+            write_json(begun.run(turn) / DESCRIPTION, description)
+        said = CliRunner().invoke(app, ["iterate", "--out", str(begun.folder)], catch_exceptions=False).stdout
+        assert f"next: irdim-export {begun.run(better)} --int8" in said
+        assert ("iteration 0 has a better F1" in said) == (better == 0)
 
 
 def test_it_waits_for_a_person_and_goes_on_when_all_is_decided(begun, data, tmp_path):

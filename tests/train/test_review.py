@@ -115,4 +115,5 @@ def test_a_person_at_a_terminal_is_asked_item_by_item(data):
     assert process.wait(60) == 0
     assert "▀" in shown.decode()
     assert "1 decided by anna" in shown.decode()
+    assert "2 open" in shown.decode()
     assert list(labels(data).values()) == ["interference"]

@@ -17,6 +17,7 @@ from irdim_train.evaluate import evaluate
 from irdim_train.torch_engine import TorchEngine
 
 LOWEST = 0.02  # the least score that is kept for tracks
+MARGIN = 1e-3  # most by which a threshold is lowered to lie between two scores
 
 
 def finish_card(
@@ -59,4 +60,10 @@ def _report_threshold(metric: CentreDistance, false_alarms: float | None) -> tup
         score, rule = metric.best(), "best F1"
     else:
         return 0.5, "0.5, since these frames hold no target"
-    return min(max(score.threshold, LOWEST), 1.0), rule
+    return min(max(threshold_between(score.threshold, metric.outcomes()[0]), LOWEST), 1.0), rule
+
+
+def threshold_between(threshold: float, scores: np.ndarray) -> float:
+    """Between the weakest score that is reported and the next, so that what another engine rounds decides nothing."""
+    lower = scores[scores < threshold]
+    return max((threshold + float(lower.max(initial=0.0))) / 2, threshold - MARGIN)

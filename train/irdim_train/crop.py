@@ -22,6 +22,7 @@ from irdim.grid import STRIDE
 from irdim.history import History, Stack, with_full_history
 from irdim.patches import BOXES, DESCRIPTION, SPLITS, TABLE, read_description
 from irdim.sources import Frame
+from irdim.wording import quoted
 from irdim_train.patch_index import PatchIndex
 from irdim_train.patch_writer import PatchWriter, patch_appender, patch_writer
 from irdim_train.places import Mix, Place, around_targets, belongs, of_background
@@ -119,7 +120,7 @@ def _why_nothing(data: Dataset, sequences: ListOf[Sequence], spec: InputSpec) ->
     if not any(full):
         return f"{data.path}: no frame has {spec.history} frames of history; choose a smaller --frame-step"
     if not any(data.boxes(s) for s in sequences):
-        return f"{data.path}: no labels to cut around; irdim-train label {data.path} proposes some"
+        return f"{data.path}: no labels to cut around; irdim-train label {quoted(data.path)} proposes some"
     return f"{data.path}: no labelled frame has {spec.history} frames of history; label later frames, or choose a smaller --frame-step"
 
 

@@ -9,6 +9,7 @@ import torch
 from irdim.bundle import ModelCard
 from irdim.errors import InputError
 from irdim.files import atomic_file, read_json
+from irdim.wording import quoted
 from irdim_train.model import GridDetector
 
 FORMAT, VERSION = "irdim-run", 1
@@ -92,7 +93,7 @@ def load_model(path: Path) -> tuple[GridDetector, ModelCard]:
             if (path / CHECKPOINT).is_file()
             else "has no checkpoint; train it with"
         )
-        raise InputError(f"{path}: this run {what} irdim-train fit --resume {path}")
+        raise InputError(f"{path}: this run {what} irdim-train fit --resume {quoted(path)}")
     card = ModelCard.from_json(description["model"])
     model = GridDetector(card.backbone, card.input.channels, card.width)
     load_weights(model, load_tensors(path / MODEL), path / MODEL)

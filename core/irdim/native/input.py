@@ -59,7 +59,7 @@ def native() -> ctypes.CDLL | None:
             raise Unavailable(f"what was compiled differs from NumPy by {off:.2g}")
         return library
     except Exception as error:  # whatever it is, NumPy does the same
-        logger.info("the input step runs in NumPy, at half the speed: %s", error)
+        logger.info("the input step runs in NumPy, which takes more than twice as long: %s", error)
         return None
 
 

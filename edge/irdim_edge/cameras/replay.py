@@ -19,7 +19,7 @@ logger = logging.getLogger("irdim_edge")
 
 
 class Replay:
-    """rate: 'own', 'flat-out', or frames taken a second; step: every n-th frame is taken."""
+    """rate: 'own' (of a recording that does not say: flat out), 'flat-out', or frames taken a second; step: every n-th frame is taken."""
 
     live = False
     trouble = ""
@@ -57,7 +57,7 @@ class Replay:
                 continue
             index = frame.index // self.step
             first = frame.time if first is None else first
-            if self.rate != "flat-out":
+            if self.rate != "flat-out" and not (self.rate == "own" and source.interval is None):
                 due = frame.time - first if self.rate == "own" else index / float(self.rate)
                 stopping.wait(max(0.0, began + due - time.monotonic()))
             if stopping.is_set():
@@ -79,6 +79,9 @@ def open_replay(
             source = open_source(file, interval=nominal / step)
         check_interval(str(file), source.interval, nominal, step)
         sources.append(source)
+    if rate == "own" and (timeless := [source for source in sources if source.interval is None]):
+        name = timeless[0].name + (f" and {len(timeless) - 1} more" if len(timeless) > 1 else "")
+        logger.warning("%s: has no times, and is replayed flat out; camera.rate says otherwise", name)
     return Replay(sources, rate, step)
 
 

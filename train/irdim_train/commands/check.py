@@ -60,7 +60,7 @@ def command(
     for finding in checked.findings:
         told[finding.severity.value] += 1
         if told[finding.severity.value] <= LISTED:
-            console.print(f"{finding.severity.value}: {finding.text}", markup=False)
+            console.print(f"{finding.severity.value}: {finding.text}")
     for severity, n in told.items():
         if n > LISTED:
             console.print(f"{severity}: {n - LISTED} more; --html or --json for all")
@@ -79,5 +79,5 @@ def command(
     else:
         console.print("nothing that would harm training")
     if html is not None:
-        console.print(f"page: {html}", markup=False)
+        console.print(f"page: {html}")
     raise typer.Exit(int(checked.harmful))

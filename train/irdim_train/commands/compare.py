@@ -86,7 +86,7 @@ def command(
         console = stdout_console()
         console.print(printed)
         console.print(PROTOCOL)
-        console.print(f"page: {out / 'compare.html'}", markup=False, soft_wrap=True)
+        console.print(f"page: {out / 'compare.html'}", soft_wrap=True)
     if failed:
         raise InputError(f"{len(failed)} of {len(cells)} could not be trained; first {next(iter(failed.items()))[1]}")
 

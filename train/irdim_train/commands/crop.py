@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from irdim.console import stdout_console
+from irdim.wording import quoted
 from irdim_train.commands.progress import progress_bar
 
 
@@ -94,4 +95,4 @@ def _show(result: dict[str, Any], out: Path) -> None:
         return
     again = result["kept"] or result["retired"]  # a run of what was there before does not go on with what is there now
     more = " --from RUN --out ANOTHER, where a run of these patches is to learn on" if again and result["added"] else ""
-    console.print(f"next: irdim-train fit {out}{more}", markup=False, soft_wrap=True)
+    console.print(f"next: irdim-train fit {quoted(out)}{more}", soft_wrap=True)

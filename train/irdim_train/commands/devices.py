@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from irdim.wording import quoted
+
 command = typer.Typer(
     no_args_is_help=True, help="Say whose field logs a data set takes: ingest refuses all others once one is known."
 )
@@ -40,7 +42,7 @@ def add(
         print(json.dumps({"name": name, "key": public, "new": new}))
         return
     print(
-        f"{name} {'is known now' if new else 'was known already'}: {public}\nnext: irdim-train ingest URL --data {data}"
+        f"{name} {'is known now' if new else 'was known already'}: {public}\nnext: irdim-train ingest URL --data {quoted(data)}"
     )
 
 

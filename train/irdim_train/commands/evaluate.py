@@ -175,7 +175,7 @@ def _show(evaluated: "Evaluated", out: Path | None) -> None:
         f"{number_of(len(result.per_sequence), 'sequence')} ({evaluated.split}), {result.warming} more without full history; {evaluated.engine}."
     )
     if out is not None:
-        console.print(f"next: open {out / 'report.html'}", markup=False, soft_wrap=True)
+        console.print(f"next: open {out / 'report.html'}", soft_wrap=True)
 
 
 def _write_detections(path: Path, evaluated: "Evaluated") -> None:

@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from irdim.console import stdout_console
+from irdim.wording import quoted
 from irdim_train.commands.progress import progress_bar
 
 
@@ -47,4 +48,4 @@ def command(
     for name, counts in result["splits"].items():
         table.add_row(name, *(str(counts[k]) for k in ("sequences", "frames", "boxes")))
     stdout_console().print(table)
-    stdout_console(soft_wrap=True).print(f"back again: irdim-train import {out} --out DATA", markup=False)
+    stdout_console(soft_wrap=True).print(f"back again: irdim-train import {quoted(out)} --out DATA")

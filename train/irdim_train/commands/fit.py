@@ -11,6 +11,7 @@ from rich.table import Table
 
 from irdim.console import stdout_console
 from irdim.errors import InputError
+from irdim.wording import quoted
 from irdim_train.commands.progress import progress_bar
 
 WHOLE_FRAMES = 0.5  # of the steps; half and more did alike on validation clips, none lost up to ten points of F1
@@ -107,7 +108,7 @@ def command(
     from irdim_train.devices import choose_device
     from irdim_train.distributed import join_ranks
     from irdim_train.fit import fit
-    from irdim_train.runs import CHECKPOINT, EPOCHS, LEAST_STEPS, PRESETS, FitConfig, read_run
+    from irdim_train.runs import CHECKPOINT, DESCRIPTION, EPOCHS, LEAST_STEPS, PRESETS, FitConfig, read_run
     from irdim_train.starters import begin_with
 
     given = {name for name in context.params if context.get_parameter_source(name).name == "COMMANDLINE"}  # type: ignore[union-attr]
@@ -181,7 +182,12 @@ def command(
                 result = fit(Patches.open(patches), out, config, ranks=ranks, progress=show, stage=tell)
     except KeyboardInterrupt:
         if (out / CHECKPOINT).is_file():
-            print(f"fit: stopped; go on with irdim-train fit --resume {out}", file=sys.stderr)
+            print(f"fit: stopped; go on with irdim-train fit --resume {quoted(out)}", file=sys.stderr)
+        elif (out / DESCRIPTION).is_file():
+            print(
+                f"fit: stopped before its first checkpoint; irdim-train fit --resume {quoted(out)} begins again",
+                file=sys.stderr,
+            )
         raise
     if as_json:
         print(json.dumps({"run": str(out), **result}))
@@ -198,7 +204,7 @@ def command(
             "nothing was learnt: train longer (--epochs, --minutes), or look at the labels (irdim-train check)"
         )
         return
-    console.print(f"next: irdim-train evaluate {out}   |   irdim-export {out} --int8", markup=False, soft_wrap=True)
+    console.print(f"next: irdim-train evaluate {quoted(out)}   |   irdim-export {quoted(out)} --int8", soft_wrap=True)
 
 
 def _as_written(parameter: Any, values: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from irdim.console import stdout_console
 from irdim.errors import InputError
+from irdim.wording import number_of, quoted
 from irdim_train.commands.progress import progress_bar
 
 
@@ -79,9 +80,9 @@ def command(
             progress=lambda name, of: bar.update(task, advance=1, total=of, description=f"labels {name}"),
         )
     for line in plan.recognised():
-        console.print(line, markup=False)
+        console.print(line)
     for name, label in plan.classes.items():
-        console.print(f"  {name} -> {label}", markup=False)
+        console.print(f"  {name} -> {label}")
     with progress_bar("import") as bar:
         task = bar.add_task("import", total=plan.frames or None)
         result = import_sequences(
@@ -96,15 +97,19 @@ def command(
         print(json.dumps({**answer, **dataclasses.asdict(result)}))
         return
     for note in result.notes:
-        console.print(f"note: {note}", markup=False)
+        console.print(f"note: {note}")
     table = Table("split", "sequences", "frames", "boxes", "left out, there already")
     for split, counts in result.splits.items():
         table.add_row(split, *(str(counts[k]) for k in ("sequences", "frames", "boxes", "there")))
     console.print(table)
-    if not result.added:
+    if result.labelled:
+        console.print(
+            f"{number_of(len(result.labelled), 'sequence')} had no labels yet and took those that are there now"
+        )
+    elif not result.added:
         console.print("nothing added: all of it was there already")
     labelled = any(plan.labels.values())
-    console.print(f"next: irdim-train {'check' if labelled else 'label'} {out}", markup=False)
+    console.print(f"next: irdim-train {'check' if labelled else 'label'} {quoted(out)}")
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from irdim.console import stdout_console
-from irdim.wording import number_of
+from irdim.wording import number_of, quoted
 
 
 def command(
@@ -67,7 +67,7 @@ def command(
     """
     from irdim_train.devices import choose_device
     from irdim_train.iterating import LoopConfig, Waiting, iterate, open_loop
-    from irdim_train.iterating.report import HEADS, scored, table, write_loop_report
+    from irdim_train.iterating.report import HEADS, scored, table, validation_f1, write_loop_report
     from irdim_train.runs import EPOCHS, LEAST_STEPS
     from irdim_train.starters import begin_with
 
@@ -101,7 +101,7 @@ def command(
     except Waiting as wait:
         waiting = wait.items
     except KeyboardInterrupt:
-        print(f"iterate: stopped; go on with irdim-train iterate --out {out}", file=sys.stderr)
+        print(f"iterate: stopped; go on with irdim-train iterate --out {quoted(out)}", file=sys.stderr)
         raise
     page = write_loop_report(state) if scored(state) else None
     if as_json:
@@ -112,12 +112,15 @@ def command(
     for row in table(state):
         shown.add_row(*map(str, row))
     console.print(shown)
-    console.print(f"page: {page}", markup=False)
+    console.print(f"page: {page}")
     if waiting:
+        then = f"next: irdim-train review {quoted(state.config.data)}, then irdim-train iterate --out {quoted(out)}"
+        console.print(f"{number_of(waiting, 'open question')} for you; {then}")
+        return
+    f1 = {turn.number: validation_f1(state.run(turn.number)) for turn in scored(state)}
+    last, best = max(f1), max(f1, key=lambda number: (f1[number], number))
+    if best != last:
         console.print(
-            f"{number_of(waiting, 'open question')} for you; next: irdim-train review {state.config.data}, then irdim-train iterate --out {out}",
-            markup=False,
+            f"iteration {best} has a better F1 of the validation sequences, {f1[best]:.3f}, than the last, {f1[last]:.3f}: that one is taken"
         )
-    else:
-        last = state.run(scored(state)[-1].number)
-        console.print(f"done; next: irdim-export {last} --int8", markup=False)
+    console.print(f"done; next: irdim-export {quoted(state.run(best))} --int8")

@@ -12,7 +12,7 @@ from rich.table import Table
 from irdim.boxes import LABELS
 from irdim.console import stdout_console
 from irdim.errors import InputError
-from irdim.wording import number_of
+from irdim.wording import number_of, quoted
 from irdim_train.commands.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -75,7 +75,6 @@ def command(
                 f"{number_of(answer['boxes'], 'box', 'boxes')} on frames {answer['first']} to {answer['last']} of {answer['sequence']}, "
                 f"{answer['snapped']} of them where the target was seen, the others between; "
                 f"{answer['there']} frames had a label there already",
-                markup=False,
             )
             if 4 * answer["snapped"] < answer["boxes"]:
                 console.print(
@@ -87,13 +86,13 @@ def command(
         print(json.dumps({"sequences": rows}))
         return
     if not rows:
-        console.print(f"{data}: every sequence has labels; --sequence NAME looks through one again", markup=False)
+        console.print(f"{data}: every sequence has labels; --sequence NAME looks through one again")
         return
     table = Table("sequence", "tracks", "of these interference", "new in the queue")
     for row in rows:
         table.add_row(*(str(row[k]) for k in ("sequence", "tracks", "interference", "new")))
     console.print(table)
-    console.print(f"next: irdim-train review {data} --kind track", markup=False)
+    console.print(f"next: irdim-train review {quoted(data)} --kind track")
 
 
 def _propose(dataset: "Dataset", names: list[str], options: "ProposalOptions") -> list[dict[str, Any]]:

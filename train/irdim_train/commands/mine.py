@@ -8,7 +8,7 @@ import typer
 
 from irdim.console import stdout_console
 from irdim.errors import InputError
-from irdim.wording import number_of
+from irdim.wording import number_of, quoted
 from irdim_train.commands.progress import progress_bar
 
 
@@ -96,12 +96,9 @@ def command(
     known = ", ".join(f"{n} {kind}" for kind, n in sorted(mined.known.items()))
     console.print(
         f"{number_of(len(chosen), 'sequence')}, {number_of(mined.frames, 'frame')} judged, {mined.warming} without full history",
-        markup=False,
     )
-    console.print(
-        f"new in the queue: {kinds or 'nothing'}; the labels answer already: {known or 'nothing'}", markup=False
-    )
-    console.print(f"next: irdim-train review {where}", markup=False)
+    console.print(f"new in the queue: {kinds or 'nothing'}; the labels answer already: {known or 'nothing'}")
+    console.print(f"next: irdim-train review {quoted(where)}")
 
 
 def _confirm(text: str) -> tuple[int, int]:

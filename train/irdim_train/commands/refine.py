@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from irdim.console import stdout_console
-from irdim.wording import number_of
+from irdim.wording import number_of, quoted
 from irdim_train.commands.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -101,13 +101,11 @@ def _show(
     kinds = ", ".join(f"{n} {kind}" for kind, n in summary["kinds"].items())
     console.print(
         f"{number_of(refined.chosen, 'doubt')} over an excess of {refined.threshold:.2f} nats{more}: {kinds or 'none'}",
-        markup=False,
     )
     console.print(
         f"{number_of(len(refined.losses), 'label')} on {number_of(refined.frames, 'frame')}; mean loss {summary['mean_loss']:.3f}, "
         f"{summary['mean_loss_accepted']:.3f} were all accepted; judged by {number_of(refined.networks, 'network')}",
-        markup=False,
     )
     if histogram is not None:
-        console.print(f"losses drawn in {histogram}", markup=False)
-    console.print(f"{new} new in the queue; next: irdim-train review {data}", markup=False)
+        console.print(f"losses drawn in {histogram}")
+    console.print(f"{new} new in the queue; next: irdim-train review {quoted(data)}")

@@ -8,7 +8,7 @@ import typer
 from rich.table import Column, Table
 
 from irdim.console import stdout_console
-from irdim.wording import number_of
+from irdim.wording import number_of, quoted
 from irdim_train.commands.progress import progress_bar
 
 
@@ -44,4 +44,4 @@ def command(
         print(f"{number_of(len(loop.refused), 'file')} in quarantine ({data / 'quarantine'})")
     if loop.clocks:
         print(f"{number_of(len(loop.clocks), 'log')} of devices whose clock is far off")
-    print(f"wrote {html}" if html is not None else f"next: irdim-train report {data} --html loop.html")
+    print(f"wrote {html}" if html is not None else f"next: irdim-train report {quoted(data)} --html loop.html")

@@ -21,7 +21,15 @@ from irdim.wording import number_of
 if TYPE_CHECKING:
     from irdim.dataset import Dataset, QueueItem
 
-KEYS = {"a": "accept", "r": "reject", "t": "target", "i": "interference", "g": "ignore", "b": "background", "s": "skip"}
+KEYS = {
+    "a": "accept",
+    "l": "reject",
+    "t": "target",
+    "i": "interference",
+    "g": "ignore",
+    "d": "background",
+    "s": "skip",
+}  # as on the page
 SHOWN = 24  # px of the frame that the terminal shows around an item
 
 
@@ -82,14 +90,15 @@ def command(
             print(json.dumps([reviewing.as_json(i, names[i.sequence_id].name) for i in listed]))
             return
         if wanted:
-            console.print(f"{len(wanted)} decided by {who}", markup=False)
+            console.print(f"{len(wanted)} decided by {who}")
         if pictures:
-            console.print(f"{len(pictures)} pictures in {picture}", markup=False)
+            console.print(f"{len(pictures)} pictures in {picture}")
         if ask and listed:
             _ask(console, opened, listed, who)
         elif ask is not None or not wanted:
             _list(console, opened, listed)
-        console.print(f"{len(items)} open", markup=False)
+        still = [i for i in opened.queue_items("open") if kind is None or i.kind == kind]
+        console.print(f"{len(still)} open")
 
 
 def _page(data: Path, host: str, port: int, who: str, browser: bool) -> None:
@@ -145,25 +154,21 @@ def _ask(console: Console, data: "Dataset", items: "list[QueueItem]", who: str) 
     decided = 0
     for number, item in enumerate(items, 1):
         sequence = names[item.sequence_id]
-        console.print(
-            f"\n{number} of {len(items)}: {item.kind}, score {item.score:.3f}, proposes {item.box.label}", markup=False
-        )
-        console.print(
-            f"{sequence.name} frame {item.frame}, ({item.box.x:.1f}, {item.box.y:.1f}): {item.reason}", markup=False
-        )
+        console.print(f"\n{number} of {len(items)}: {item.kind}, score {item.score:.3f}, proposes {item.box.label}")
+        console.print(f"{sequence.name} frame {item.frame}, ({item.box.x:.1f}, {item.box.y:.1f}): {item.reason}")
         console.print("before, at, after, difference; the place is in the middle")
-        console.print(in_characters(panels(data, item, sequence, SHOWN)), no_wrap=True, crop=True)
+        console.print(in_characters(panels(data, item, sequence, SHOWN)), no_wrap=True, crop=True, markup=True)
         while True:
-            console.print(f"{letters}  [b]q[/b] quit: ", end="")
+            console.print(f"{letters}  [b]q[/b] quit: ", end="", markup=True)
             answer = sys.stdin.readline().strip().lower()[:1] or "q"
             if answer == "q":
-                console.print(f"{decided} decided by {who}", markup=False)
+                console.print(f"{decided} decided by {who}")
                 return
             if answer in KEYS:
                 break
         data.decide(item.id, KEYS[answer], who=who, why="review")
         decided += answer != "s"
-    console.print(f"{decided} decided by {who}; that was all", markup=False)
+    console.print(f"{decided} decided by {who}; that was all")
 
 
 def _decision(text: str) -> tuple[int, str]:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from irdim.console import stdout_console
 from irdim.errors import InputError
+from irdim.wording import quoted
 from irdim_train.commands.progress import progress_bar
 
 SKY, CAMERA, TARGETS, SENSOR, PATCHES = (
@@ -189,7 +190,7 @@ def _sequences(out: Path, options: Any, counts: Any, values: dict[str, Any], as_
     if options.label_errors:
         names.append("label_errors")
     splits = "" if counts is None else " --val 'val-*'"
-    _print(result, names, f"irdim-train import {out} --out data{splits}", as_json)
+    _print(result, names, f"irdim-train import {quoted(out)} --out data{splits}", as_json)
 
 
 def _patches(out: Path, options: Any, counts: Any, values: dict[str, Any], as_json: bool) -> None:
@@ -208,7 +209,7 @@ def _patches(out: Path, options: Any, counts: Any, values: dict[str, Any], as_js
             workers=values["workers"],
         )
     names = ["patches", "with_target", "background", "train", "val", "size"]
-    _print({"patches_path": str(out), **result}, names, f"irdim-train fit {out}", as_json)
+    _print({"patches_path": str(out), **result}, names, f"irdim-train fit {quoted(out)}", as_json)
 
 
 def _print(result: dict[str, Any], names: list[str], then: str, as_json: bool) -> None:
@@ -219,7 +220,7 @@ def _print(result: dict[str, Any], names: list[str], then: str, as_json: bool) -
     table = Table(*(name.replace("_", " ") for name in names))
     table.add_row(*(str(result[name]) for name in names))
     console.print(table)
-    console.print(f"next: {then}", markup=False)
+    console.print(f"next: {then}")
 
 
 def _was_given(context: typer.Context, name: str) -> bool:

@@ -65,9 +65,13 @@ def read_labels(path: Path, origin: int) -> list[Label]:
             header = reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
             if len(header) == 1 and ";" in header[0]:
                 raise InputError(f"{path}: its columns are separated by ';'; save it with commas")
-            if missing := [name for name in COLUMNS if name not in header]:
-                raise InputError(f"{path}: no column '{missing[0]}'; a label file has the columns {', '.join(COLUMNS)}")
+            if missing := [name for name in COLUMNS if name not in header and name != "label"]:
+                what = ", ".join(f"'{name}'" for name in missing)
+                raise InputError(
+                    f"{path}: no column {what}; a label file has the columns {', '.join(COLUMNS)} (without label, all are targets)"
+                )
             for cells in reader:
+                cells = {"label": TARGET, **cells} if "label" not in header else cells
                 label = _label(path, reader.line_num, {k: (cells[k] or "").strip() for k in COLUMNS}, origin)
                 if label:
                     labels.append(label)
@@ -119,12 +123,20 @@ def is_target(name: str) -> bool:
     return re.sub(r"[ _-]", "", name.lower()) in TARGETS
 
 
+def _whole(text: str) -> int:
+    """A whole number, also one that went through a table of floats. Raises ValueError where it is none."""
+    number = float(text)
+    if not number.is_integer():
+        raise ValueError(text)
+    return int(number)
+
+
 def _label(path: Path, row: int, cells: dict[str, str], origin: int) -> Label | None:
     place = [cells[k] for k in COLUMNS[2:]]
     if all(text.lower() in ("", "nan") for text in place):
         return None
     try:
-        frame = int(cells["frame"])
+        frame = _whole(cells["frame"])
     except ValueError:
         raise InputError(
             f"{path}, row {row}: '{cells['frame']}' is no frame number; correct or remove the row"

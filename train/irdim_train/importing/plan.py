@@ -12,7 +12,7 @@ from irdim.sources import FrameSource
 from irdim.sources.video import Video
 from irdim.wording import number_of
 from irdim_train.importing.found import Found, Options
-from irdim_train.importing.labels import Label, classes_of, is_target
+from irdim_train.importing.labels import COLUMNS, Label, classes_of, is_target
 from irdim_train.importing.layouts import find_sequences
 from irdim_train.importing.masks import STILLS
 from irdim_train.importing.recordings import WHY
@@ -103,10 +103,22 @@ def _notes_on_missing_labels(found: Sequence[Found]) -> list[str]:
     without = [one.name for one in found if one.labels is None]
     if not without:
         return []
+    unread = _unread([one for one in found if one.labels is None])
     if len(without) == len(found):
-        return ["no sequence has labels; irdim-train label proposes first ones"]
+        return ["no sequence has labels; irdim-train label proposes first ones", *unread]
     names = ", ".join(without[:NAMED]) + (f" and {len(without) - NAMED} more" if len(without) > NAMED else "")
-    return [f"no labels for {names}, though others have some; their frames are learnt as background"]
+    return [f"no labels for {names}, though others have some; their frames are learnt as background", *unread]
+
+
+def _unread(without: Sequence[Found]) -> list[str]:
+    """CSV files that lie beside sequences without labels, or in their folders, and may be meant for them."""
+    folders = {f for one in without for f in (one.path.absolute().parent, one.path.absolute()) if f.is_dir()}
+    lying = sorted(p for f in folders for p in f.glob("*.csv") if p.stem != "times" and not p.stem.endswith(".times"))
+    if not lying:
+        return []
+    more = f" and {number_of(len(lying) - 1, 'other')}" if len(lying) > 1 else ""
+    where = "boxes.csv in a recording's folder or NAME.boxes.csv beside it, with the columns"
+    return [f"not read: {lying[0]}{more}; labels are taken from {where} {', '.join(COLUMNS)} (docs/data-layouts.md)"]
 
 
 def _classes(found: Sequence[Found], labels: Mapping[str, Sequence[Label]], given: Mapping[str, str]) -> dict[str, str]:

@@ -23,13 +23,15 @@ from irdim_train.importing.splits import check_groups, split_by_globs, split_by_
 
 @dataclass
 class Result:
-    """What an import did. `splits`: per split the sequences, frames and boxes added, and the sequences there already."""
+    """What an import did. `splits`: per split the sequences, frames and boxes added, and the sequences there already; `labelled`: of those there already the
+    ones that had no label yet and have got their boxes."""
 
     splits: dict[str, dict[str, int]] = field(
         default_factory=lambda: {s: {"sequences": 0, "frames": 0, "boxes": 0, "there": 0} for s in SPLITS}
     )
     added: list[str] = field(default_factory=list)
     there: list[str] = field(default_factory=list)
+    labelled: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -76,11 +78,15 @@ def import_sequences(
             else:
                 result.there.append(one.name)
                 counts["there"] += 1
-                result.notes += _differences(data, one.name, boxes)
+                if late := _add_late(data, one.name, boxes):
+                    result.labelled.append(one.name)
+                    counts["boxes"] += late
+                else:
+                    result.notes += _differences(data, one.name, boxes)
         filled = {s.split for s in data.sequences()}
         if "train" not in filled:
             result.notes.append("no sequence is in train: --val and --test take them all")
-        elif "test" not in filled and wished is None:
+        elif "test" not in filled and "val" in filled and wished is None:
             result.notes.append(
                 "no sequence is in test, there are too few: evaluate will score the val sequences, which also choose the threshold (--test GLOB says otherwise)"
             )
@@ -191,6 +197,20 @@ def _boxes(plan: Import, name: str) -> dict[int, list[Box]]:
                 Box(box.x, box.y, box.w, box.h, plan.classes[box.label])
             )
     return boxes
+
+
+def _add_late(data: Dataset, name: str, boxes: Mapping[int, Sequence[Box]]) -> int:
+    """Boxes for a sequence that came without labels and about which nobody has decided anything yet; how many were added."""
+    sequence = next((s for s in data.sequences() if s.name == name), None)
+    if sequence is None or data.boxes(sequence):
+        return 0
+    if any(item.sequence_id == sequence.id for item in data.queue_items("decided")):
+        return 0
+    with data.transaction():
+        for frame, of in boxes.items():
+            for box in of:
+                data.add_box(sequence, frame, box, who=_user(), why="import")
+    return sum(map(len, boxes.values()))
 
 
 def _differences(data: Dataset, name: str, boxes: Mapping[int, Sequence[Box]]) -> list[str]:

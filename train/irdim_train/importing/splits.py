@@ -44,17 +44,22 @@ def split_by_hash(groups: Iterable[str], there: Mapping[str, str]) -> dict[str, 
     return splits
 
 
+def _matches(name: str, glob: str) -> bool:
+    """A name is matched by itself, too, whatever brackets it has."""
+    return name == glob or fnmatchcase(name, glob)
+
+
 def split_by_globs(
     names: Sequence[str], val: Sequence[str], test: Sequence[str], given: Mapping[str, str] | None = None
 ) -> dict[str, str]:
     """Split of each sequence: val or test where a glob matches its name, else as `given`, else train."""
     for option, globs in (("--val", val), ("--test", test)):
         for glob in globs:
-            if not any(fnmatchcase(name, glob) for name in names):
+            if not any(_matches(name, glob) for name in names):
                 raise InputError(f"{option} '{glob}': matches no sequence ({names[0]} is one)")
     splits = {}
     for name in names:
-        in_val, in_test = (any(fnmatchcase(name, glob) for glob in globs) for globs in (val, test))
+        in_val, in_test = (any(_matches(name, glob) for glob in globs) for globs in (val, test))
         if in_val and in_test:
             raise InputError(f"{name}: matches both --val and --test; a sequence is in one split")
         splits[name] = "val" if in_val else "test" if in_test else (given or {}).get(name, "train")

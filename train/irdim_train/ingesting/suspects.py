@@ -17,6 +17,7 @@ from irdim.sources import Frame
 from irdim.tracks import MISSED
 
 WHO, UNSEEN = "irdim-train ingest", "not looked at yet"
+WHOLE = "-whole"  # ends the name of a sequence that is one whole frame, beside a log that is cut out
 
 
 def add_suspect(data: Dataset, name: str, digest: str, log: FieldLog, provenance: dict[str, Any]) -> bool:
@@ -29,7 +30,7 @@ def add_suspect(data: Dataset, name: str, digest: str, log: FieldLog, provenance
     in_question = data.boxes(sequence)[log.index][0].id if sequence and log.kind != SAMPLE else None
     sequence = sequence or _holder(data, name, log)
     if log.whole_frame is not None:
-        data.add_sequence(f"log-{digest}-whole", *_unseen(log.whole_frame[None], [times[log.index]]), **given)
+        data.add_sequence(f"log-{digest}{WHOLE}", *_unseen(log.whole_frame[None], [times[log.index]]), **given)
     _, height, width = log.frames.shape
     x, y, w, h = log.place
     question = question_of(log)

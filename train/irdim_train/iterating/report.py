@@ -13,9 +13,15 @@ from irdim.report import Figure, Section, Table, on_white, plot, write_report
 from irdim_train.iterating.loop import LOSSES
 from irdim_train.iterating.state import LoopState, Turn
 from irdim_train.refining.histogram import loss_histogram
+from irdim_train.runs import read_run
 
 COLOURS = ("#1f77b4", "#e6762d", "#2a9d6f")
 HEADS = ("iteration", "images", "P", "R", "F1", "label loss", "asked", "reviewed before")
+
+
+def validation_f1(run: Path) -> float:
+    """Of a finished run, on the frames that chose its threshold. Test scores choose nothing."""
+    return float(next(iter(read_run(run)["scores"].values()))["f1"])
 
 
 def scored(state: LoopState) -> list[Turn]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from irdim.errors import InputError
 from irdim.files import read_json, write_json
+from irdim.wording import quoted
 
 FORMAT, VERSION, FILE = "irdim-loop", 1, "loop.json"
 STEPS = ("crop", "fit", "evaluate", "refine", "mine", "choose", "decide")
@@ -101,7 +102,7 @@ def open_loop(folder: Path, config: LoopConfig | None) -> LoopState:
     if not (folder / FILE).is_file():
         if config is None:
             raise InputError(
-                f"{folder}: no loop here; name a data set to begin one: irdim-train iterate --data DATA --out {folder}"
+                f"{folder}: no loop here; name a data set to begin one: irdim-train iterate --data DATA --out {quoted(folder)}"
             )
         if folder.is_dir() and any(folder.iterdir()):
             raise InputError(f"{folder}: holds files, and no loop; choose another --out")
@@ -112,7 +113,7 @@ def open_loop(folder: Path, config: LoopConfig | None) -> LoopState:
     there = LoopConfig(**{**value["config"], "pool": tuple(value["config"]["pool"])})
     if config is not None and _as_now(config) != _as_now(there):
         raise InputError(
-            f"{folder}: a loop of other options; go on with irdim-train iterate --out {folder}, or choose another --out"
+            f"{folder}: a loop of other options; go on with irdim-train iterate --out {quoted(folder)}, or choose another --out"
         )
     turns = [Turn(**turn) for turn in value["turns"]]
     return LoopState(folder, there, turns, value["step"], value["pool"], value["done"])

@@ -13,6 +13,7 @@ from irdim.fieldlog import KINDS, SAMPLE, TALLY
 from irdim.input_statistics import EDGES
 from irdim.metrics import DEFAULT_PROTOCOL, open_metric
 from irdim.tracks import FALSE_ALARM, STILL
+from irdim.wording import quoted
 from irdim_train.ingesting.run import REPLAY
 from irdim_train.reporting.drift import Drift, compare, training_histograms
 from irdim_train.reporting.sample import Rate, Sampled, false_alarm_rate, miss_rate, share
@@ -121,7 +122,9 @@ def state_of_loop(data: Dataset) -> Loop:
     """Raises InputError where no field log was ingested yet."""
     logs = data.logs()
     if not logs:
-        raise InputError(f"{data.path}: no field log was ingested yet; irdim-train ingest URL --data {data.path}")
+        raise InputError(
+            f"{data.path}: no field log was ingested yet; irdim-train ingest URL --data {quoted(data.path)}"
+        )
     rows: dict[Key, Row] = {}
     of_log = {log.name: _row(rows, log) for log in logs if log.kind != REPLAY}
     for log, tally in data.tallies():

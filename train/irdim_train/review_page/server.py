@@ -4,7 +4,7 @@ import hmac
 import json
 import socket
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,8 @@ MOST, LARGEST = 200, 4_000_000  # items a page; bytes of a request
 def serve(data: Path, listening: socket.socket, *, who: str, token: str | None) -> None:
     """Serve on a bound socket until Ctrl-C. token: who has it may review; None only where loopback alone can reach the page."""
     config = uvicorn.Config(make_app(data, who=who, token=token), log_level="warning", timeout_graceful_shutdown=3)
-    uvicorn.Server(config).run(sockets=[listening])
+    with suppress(KeyboardInterrupt):  # the way to end it: uvicorn has closed everything by then
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 def make_app(data: Path, *, who: str, token: str | None) -> Starlette:
