@@ -162,7 +162,12 @@ def upload(config: ConfigFile, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps({**vars(state), "waiting": left}))
     else:
-        print(f"{state.uploaded} of {waiting} uploaded to {hide_password(destination.url)}, {left} wait")
+        where = hide_password(destination.url)
+        print(
+            f"{state.uploaded} of {waiting} uploaded to {where}, {left} wait"
+            if waiting
+            else f"nothing waits for {where}"
+        )
         if state.busy:
             print("another irdim-edge uploads from this spool just now")
         elif done and left:

@@ -45,7 +45,7 @@ def test_too_few_sequences_give_no_interval():
     rng = np.random.default_rng(0)
     few = score_intervals(draw_sequences(rng, FEWEST - 1))["f1"]
     assert (few.low, few.high, few.sequences) == (None, None, FEWEST - 1)
-    assert few.text == "too few (4)"
+    assert few.text == "too few sequences (4)"
     assert score_intervals([])["f1"].low is None
     assert score_intervals(draw_sequences(rng, FEWEST))["f1"].low is not None
 

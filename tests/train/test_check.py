@@ -95,6 +95,10 @@ def off_by_three(i, frames, boxes, times):
     return frames, {t: [replace(b, x=b.x + 2.5) for b in bs] for t, bs in boxes.items()}, times
 
 
+def doubled(i, frames, boxes, times):
+    return frames, {t: [*bs, replace(bs[0], x=bs[0].x + 0.5)] if t == 9 else bs for t, bs in boxes.items()}, times
+
+
 def no_labels(i, frames, boxes, times):
     return frames, {} if i == 1 else boxes, times
 
@@ -111,6 +115,7 @@ def other_size(i, frames, boxes, times):
         (gap, "time", Severity.LOOK),
         (backwards, "time", Severity.LOOK),
         (jump, "jump", Severity.HARMFUL),
+        (doubled, "doubled", Severity.LOOK),
         (large, "large box", Severity.LOOK),
         (large, "large target", Severity.LOOK),
         (off_by_three, "offset", Severity.HARMFUL),

@@ -34,7 +34,7 @@ class Interval:
     def text(self) -> str:
         """As it stands behind a figure."""
         if self.low is None:
-            return f"too few ({self.sequences})"
+            return f"too few sequences ({self.sequences})"
         return f"{self.low:.3f}–{self.high:.3f}"
 
     def to_json(self) -> dict[str, Any]:

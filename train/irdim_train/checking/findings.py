@@ -30,6 +30,7 @@ KINDS = {  # what is looked for, and how bad it is
     "splits": Severity.LOOK,
     "labels": Severity.LOOK,
     "outside": Severity.HARMFUL,
+    "doubled": Severity.LOOK,
     "large box": Severity.LOOK,
     "large target": Severity.LOOK,
     "jump": Severity.HARMFUL,

@@ -14,6 +14,7 @@ LARGEST_AREA = 81.0
 CLEAR = 5.0  # local SCR from which a spot can be measured
 LOOSE = 3.0  # a box of so many times the spot's sides is far too large,
 SPARE = 4.0  # if it is also so many px longer
+DOUBLED = 1.0  # px; two targets nearer than this are one, labelled twice
 FOOT = 2.0  # px around the box in which a misplaced spot is still looked for
 
 
@@ -38,6 +39,7 @@ class LabelCheck:
                 self._find("outside", abs(box.x) + abs(box.y), index, box, pixels, text)
             elif box.label == TARGET:
                 self._look_at_target(index, pixels, box)
+        self._look_for_doubles(index, pixels, [box for box in boxes if box.label == TARGET])
 
     def frames_missing(self, count: int, labelled: list[int]) -> None:
         """After the last frame: labels on frames that are not there."""
@@ -51,6 +53,12 @@ class LabelCheck:
         for _, count, worst in self._worst.values():
             more = "" if count == 1 else f"; the worst of {count} in this sequence"
             self.findings.append(replace(worst, text=worst.text + more))
+
+    def _look_for_doubles(self, index: int, pixels: np.ndarray, targets: list[Box]) -> None:
+        for n, box in enumerate(targets):
+            if any(np.hypot(box.x - other.x, box.y - other.y) < DOUBLED for other in targets[:n]):
+                text = f"two labels of the target at ({box.x:.1f}, {box.y:.1f}); remove one of them"
+                self._find("doubled", 0.0, index, box, pixels, text)
 
     def _look_at_target(self, index: int, pixels: np.ndarray, box: Box) -> None:
         scr, spot, offset = measure_spot(pixels, box)
