@@ -146,7 +146,10 @@ def test_no_frame_then_no_daemon_then_it_is_back(browser, daemon):
     page.wait_for_selector("#banner", state="hidden")
     first.send_signal(signal.SIGTERM)
     assert first.wait(20) == 0  # a page that looks on holds nothing up
-    until(page, "/no connection to the daemon/.test(document.getElementById('banner').textContent)")
+    until(
+        page,
+        "/^the daemon was stopped, nothing runs for [0-9]+ s; trying again$/.test(document.getElementById('banner').textContent)",
+    )
     daemon(port)
     until(page, "Number(document.body.dataset.frame) < 60")
     page.wait_for_selector("#banner", state="hidden")

@@ -77,6 +77,7 @@ def stream(
                 said = time.monotonic()
                 send("status", status())
             closing.wait(EVERY)
+        send("status", status())  # how it ended
 
 
 def _refused(why: str) -> Answer:

@@ -8,6 +8,7 @@ const AGAIN = 1000; // ms before a connection is tried again
 const $ = (id) => document.getElementById(id);
 const START = { original: { low: 60, high: 64 }, difference: { low: 46, high: 64 } }; // sliders
 const state = { view: "original", paused: false, frame: null, status: null, lost: null, full: false, fetching: false, sliders: structuredClone(START) };
+const ENDED = { finished: "the recordings have ended, nothing runs", stopped: "the daemon was stopped, nothing runs" };
 const recent = new Map(); // events by number
 const viewer = new Viewer($("view"), (place) => { $("place").textContent = place ? `x ${place.x.toFixed(1)}  y ${place.y.toFixed(1)}` : ""; });
 
@@ -68,7 +69,7 @@ function banner() {
   const idle = state.status?.idle ?? 0, seconds = (ms) => `${((performance.now() - ms) / 1000).toFixed(0)} s`;
   let words = "";
   if (state.full) words = "others are looking already; waiting for a place";
-  else if (state.lost !== null) words = `no connection to the daemon for ${seconds(state.lost)}; trying again`;
+  else if (state.lost !== null) words = `${ENDED[state.status?.state] ?? "no connection to the daemon"} for ${seconds(state.lost)}; trying again`;
   else if (idle > STALE) words = `no frame for ${idle.toFixed(0)} s`;
   else if (state.paused) words = "paused";
   $("banner").textContent = words;
