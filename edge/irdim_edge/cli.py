@@ -98,8 +98,9 @@ def config(
 def run(config: ConfigFile, as_json: AsJson = False) -> None:
     """Run the camera, live or recorded: detections and verdicts as JSON lines, suspects into the spool, the spool to the upload URL.
 
-    Ctrl-C or SIGTERM stops it cleanly; the next run goes on. A new bundle at the configuration's path is taken over between two frames once it has
-    proved itself (SIGHUP: look now). SIGHUP also reads the configuration again: if it changed and can be used, a live camera begins anew with it.
+    Ctrl-C or SIGTERM stops it cleanly; the next run goes on with the spool, and begins recordings anew. A new bundle at the configuration's path is
+    taken over between two frames once it has proved itself (SIGHUP: look now). SIGHUP also reads the configuration again: if it changed and can be
+    used, a live camera begins anew with it.
 
     Example: irdim-edge run edge.toml
     """

@@ -16,6 +16,7 @@ from irdim.wording import number_of
 from irdim_edge.locks import take_lock
 
 FILE, LOCK = "status.json", "run.lock"
+WARMING = {"history": "while the history filled", "gap": "after a gap in time", "size": "after frames of another size"}
 
 
 @dataclass
@@ -82,7 +83,7 @@ class Summary:
                 "frames",
                 f"{self.frames} from {number_of(self.sources, 'sequence')}, {self.frames_per_second:.1f} a second",
             ),
-            ("frames not looked at", _counts(self.warming)),
+            ("frames not judged", ", ".join(f"{n} {WARMING.get(why, why)}" for why, n in sorted(self.warming.items()))),
             ("skipped", f"{self.skipped}, the engine was busy" if self.skipped else ""),
             ("camera", "; ".join(filter(None, [_counts(self.camera_counts), self.camera_trouble]))),
             ("ms a frame, median (99 %)", times_text(self.milliseconds)),
