@@ -114,7 +114,8 @@ def test_a_bundle_that_fails_is_not_taken_over_and_nothing_is_lost(small_bundle,
     summary = json.loads(answer)
     assert (summary["takeovers"], summary["state"]) == (0, "finished")
     assert summary["bundle"] == Bundle.load(small_bundle).digest
-    (line,) = journal.splitlines()
+    first, line = journal.splitlines()
+    assert " INFO bundle " in first
     assert "not taken over (" in line
     assert "goes on" in line
     assert [line["frame"] for line in lines(tmp_path)] == list(range(90))
