@@ -61,15 +61,14 @@ def test_fine_tuned_weights_bear_int8_better_than_those_that_were_not_rounded_me
         return float(np.mean([(engine.run(x) - wanted.run(x)) ** 2 for x in images]))
 
     plain = quantised(model, "plain")
-    course = Course(reader, 100)
+    course = Course(reader, 300)  # 30 to 100 leave the order to chance
     tuned = quantised(fine_tune(model, plain, course), "tuned")
     monkeypatch.setattr("irdim_export.fine_tune._round", lambda x, step: x)
     not_rounded = quantised(fine_tune(model, plain, course), "not-rounded")
     counts = check_form(tuned)
     assert counts["Conv"] == counts["quantised Conv"] == 9
-    assert error(tuned) < error(
-        not_rounded
-    )  # whether it pays beside the plain network is what `export` measures on validation frames
+    assert error(tuned) < 0.9 * error(plain)
+    assert error(tuned) < 0.9 * error(not_rounded)
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)

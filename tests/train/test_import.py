@@ -157,6 +157,8 @@ def test_a_second_import_adds_nothing_and_says_so(tmp_path: Path) -> None:
 
 def test_labels_that_come_later_are_taken_where_nobody_has_labelled_or_decided(tmp_path: Path) -> None:
     folders = [clip(tmp_path / "in", name, rows=None) for name in ("A", "B", "C")]
+    np.save(tmp_path / "in" / "D.npy", stack(7))
+    (tmp_path / "in" / "D.boxes.csv").write_text(HEADER)  # sorts before labels.csv, but is read
     (tmp_path / "in" / "labels.csv").write_text("sequence,frame,x,y\nA,0,4,6\n")
     (tmp_path / "in" / "A.times.csv").write_text("time\n")  # sorts before it, and holds no labels
     notes = import_(tmp_path / "in", "--out", tmp_path / "data", "--test", "C")["notes"]

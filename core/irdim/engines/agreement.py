@@ -54,10 +54,11 @@ def compare_engines(reference: Engine, other: Engine, samples: Iterable[np.ndarr
 def _drift(expected: np.ndarray, actual: np.ndarray, stride: int) -> tuple[int, float]:
     """How many detections there are, and the largest difference in score to what the other map has at their place."""
     shape = (expected.shape[1] * stride, expected.shape[2] * stride)
-    maps = [decode(m, stride, LOOKED_AT / 2, shape) for m in (expected, actual)]
     count, most = 0, 0.0
-    for own, others in (maps, maps[::-1]):
-        for d in own:
+    for one, other in ((expected, actual), (actual, expected)):
+        # also what a stronger neighbour hides: whether it lies just near enough to do so may be a matter of rounding
+        others = decode(other, stride, LOOKED_AT / 2, shape, apart=0.0)
+        for d in decode(one, stride, LOOKED_AT / 2, shape):
             if d.score >= LOOKED_AT:
                 near = [o.score for o in others if (o.x - d.x) ** 2 + (o.y - d.y) ** 2 <= SAME**2]
                 most = max(most, d.score - max(near, default=0.0))

@@ -1,7 +1,7 @@
 """What is to be imported: sequences found, opened and their labels read."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,20 +100,23 @@ def plan_import(
 
 def _notes_on_missing_labels(found: Sequence[Found]) -> list[str]:
     """Sequences that have no labels at all: nothing tells one without targets from one whose labels were forgotten."""
-    without = [one.name for one in found if one.labels is None]
+    without = [one for one in found if one.labels is None]
     if not without:
         return []
-    unread = _unread([one for one in found if one.labels is None])
+    unread = _unread(without, {one.labels for one in found})
     if len(without) == len(found):
         return ["no sequence has labels; irdim-train label proposes first ones", *unread]
-    names = ", ".join(without[:NAMED]) + (f" and {len(without) - NAMED} more" if len(without) > NAMED else "")
+    names = ", ".join(one.name for one in without[:NAMED]) + (
+        f" and {len(without) - NAMED} more" if len(without) > NAMED else ""
+    )
     return [f"no labels for {names}, though others have some; their frames are learnt as background", *unread]
 
 
-def _unread(without: Sequence[Found]) -> list[str]:
+def _unread(without: Sequence[Found], read: Collection[Path | None]) -> list[str]:
     """CSV files that lie beside sequences without labels, or in their folders, and may be meant for them."""
-    folders = {f for one in without for f in (one.path.absolute().parent, one.path.absolute()) if f.is_dir()}
-    lying = sorted(p for f in folders for p in f.glob("*.csv") if p.stem != "times" and not p.stem.endswith(".times"))
+    folders = {f.absolute() for one in without for f in (one.path.parent, one.path) if f.is_dir()}
+    beside = {p for f in folders for p in f.glob("*.csv")} - {p.absolute() for p in read if p is not None}
+    lying = sorted(p for p in beside if p.stem != "times" and not p.stem.endswith(".times"))
     if not lying:
         return []
     more = f" and {number_of(len(lying) - 1, 'other')}" if len(lying) > 1 else ""

@@ -56,7 +56,9 @@ def import_sequences(
         for _ in replace(sources[plan.found[0].name], progress=lambda name: None):
             pass
     with Dataset.create(out, exist_ok=True) as data:
-        splits = _splits({s.name: s for s in data.sequences()}, plan, wished, result)
+        there = {s.name: s for s in data.sequences()}
+        splits = _splits(there, plan, wished, result)
+        decided = {item.sequence_id for item in data.queue_items("decided")}
         for one in plan.found:
             boxes = _boxes(plan, one.name)
             added = data.add_sequence(
@@ -78,11 +80,16 @@ def import_sequences(
             else:
                 result.there.append(one.name)
                 counts["there"] += 1
-                if late := _add_late(data, one.name, boxes):
+                stored = there.get(one.name)
+                if stored is None:
+                    result.notes.append(f"{one.name}: left out, the data set has the same frames under another name")
+                elif boxes and stored.id not in decided and not data.boxes(stored):
                     result.labelled.append(one.name)
-                    counts["boxes"] += late
-                else:
-                    result.notes += _differences(data, one.name, boxes)
+                    counts["boxes"] += _add_late(data, stored, boxes)
+                elif _rounded(data.boxes(stored)) != _rounded(boxes):
+                    result.notes.append(
+                        f"{one.name}: its boxes in the data set are not those of the label file; they were left as they are"
+                    )
         filled = {s.split for s in data.sequences()}
         if "train" not in filled:
             result.notes.append("no sequence is in train: --val and --test take them all")
@@ -199,28 +206,13 @@ def _boxes(plan: Import, name: str) -> dict[int, list[Box]]:
     return boxes
 
 
-def _add_late(data: Dataset, name: str, boxes: Mapping[int, Sequence[Box]]) -> int:
-    """Boxes for a sequence that came without labels and about which nobody has decided anything yet; how many were added."""
-    sequence = next((s for s in data.sequences() if s.name == name), None)
-    if sequence is None or data.boxes(sequence):
-        return 0
-    if any(item.sequence_id == sequence.id for item in data.queue_items("decided")):
-        return 0
+def _add_late(data: Dataset, sequence: Stored, boxes: Mapping[int, Sequence[Box]]) -> int:
+    """Boxes for a sequence that came without labels and about which nobody has decided anything yet; how many."""
     with data.transaction():
         for frame, of in boxes.items():
             for box in of:
                 data.add_box(sequence, frame, box, who=_user(), why="import")
     return sum(map(len, boxes.values()))
-
-
-def _differences(data: Dataset, name: str, boxes: Mapping[int, Sequence[Box]]) -> list[str]:
-    """Notes on a sequence that was left out."""
-    sequence = next((s for s in data.sequences() if s.name == name), None)
-    if sequence is None:
-        return [f"{name}: left out, the data set has the same frames under another name"]
-    if _rounded(data.boxes(sequence)) != _rounded(boxes):
-        return [f"{name}: its boxes in the data set are not those of the label file; they were left as they are"]
-    return []
 
 
 def _rounded(boxes: Mapping[int, Sequence[Box]]) -> Counter[tuple[float | str, ...]]:
