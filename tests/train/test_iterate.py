@@ -113,6 +113,12 @@ def test_a_loop_goes_on_where_it_was_and_labels_what_nobody_had_looked_at(begun,
         said = CliRunner().invoke(app, ["iterate", "--out", str(begun.folder)], catch_exceptions=False).stdout
         assert f"next: irdim-export {begun.run(better)} --int8" in said
         assert ("iteration 0 has a better F1" in said) == (better == 0)
+    for turn, f1 in ((0, 0.9), (1, 0.4)):  # where no validation sequence says which is better, the last
+        description = read_run(begun.run(turn))
+        description["scores"] = {"train": {**description["scores"]["val"], "f1": f1}}
+        write_json(begun.run(turn) / DESCRIPTION, description)
+    said = CliRunner().invoke(app, ["iterate", "--out", str(begun.folder)], catch_exceptions=False).stdout
+    assert f"done; next: irdim-export {begun.run(1)} --int8" in said
 
 
 def test_it_waits_for_a_person_and_goes_on_when_all_is_decided(begun, data, tmp_path):

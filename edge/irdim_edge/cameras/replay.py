@@ -52,13 +52,14 @@ class Replay:
 
     def _shots(self, source: FrameSource, stopping: threading.Event) -> Iterator[Shot]:
         began, first = time.monotonic(), None
+        rate = "flat-out" if self.rate == "own" and source.interval is None else self.rate
         for frame in source:
             if frame.index % self.step:
                 continue
             index = frame.index // self.step
             first = frame.time if first is None else first
-            if self.rate != "flat-out" and not (self.rate == "own" and source.interval is None):
-                due = frame.time - first if self.rate == "own" else index / float(self.rate)
+            if rate != "flat-out":
+                due = frame.time - first if rate == "own" else index / float(rate)
                 stopping.wait(max(0.0, began + due - time.monotonic()))
             if stopping.is_set():
                 return

@@ -37,10 +37,10 @@ def command(
     """
     from irdim.dataset import Dataset
     from irdim.remote import read_options
-    from irdim_train.ingesting import WHOLE, ingest
+    from irdim_train.ingesting import ingest
 
     with Dataset.open(data) as opened, progress_bar("ingest") as bar:
-        task, before_this = bar.add_task("ingest", total=None), {s.name for s in opened.sequences()}
+        task = bar.add_task("ingest", total=None)
         result = ingest(
             opened,
             url,
@@ -51,8 +51,6 @@ def command(
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
         waiting, closed = len(opened.queue_items("open")), opened.takes_known_devices_only()
-        kept = [s for s in opened.sequences() if s.split != "train" and s.name not in before_this]
-        kept_back = [s for s in kept if not s.name.endswith(WHOLE)]
     if as_json:
         print(json.dumps({**asdict(result), "open_items": waiting}))
     else:
@@ -73,11 +71,10 @@ def command(
             lines.append(
                 f"{result.unsigned} by no known device: anybody may have written them; irdim-train devices add"
             )
-        if kept_back:
-            splits = " and ".join(sorted({s.split for s in kept_back}))
-            lines.append(
-                f"{len(kept_back)} of recordings that the data set has in {splits}: they go there too, and are scored, not learnt from"
-            )
+        lines += [
+            f"{n} of recordings that the data set has in {split}: they go there too, and are scored, not learnt from"
+            for split, n in sorted(result.kept_back.items())
+        ]
         lines.append(f"{number_of(waiting, 'open question')}; next: irdim-train review {quoted(data)}")
         for line in lines:
             console.print(line)

@@ -117,8 +117,8 @@ def command(
         then = f"next: irdim-train review {quoted(state.config.data)}, then irdim-train iterate --out {quoted(out)}"
         console.print(f"{number_of(waiting, 'open question')} for you; {then}")
         return
-    f1 = {turn.number: validation_f1(state.run(turn.number)) for turn in scored(state)}
-    last, best = max(f1), max(f1, key=lambda number: (f1[number], number))
+    f1, last = validation_f1(state), scored(state)[-1].number
+    best = max(f1, key=lambda number: (f1[number], number), default=last)
     if best != last:
         console.print(
             f"iteration {best} has a better F1 of the validation sequences, {f1[best]:.3f}, than the last, {f1[last]:.3f}: that one is taken"

@@ -82,7 +82,11 @@ def command(
         known = opened.queue_progress()["kinds"]
         if kind is not None and kind not in known:
             raise InputError(f"--kind {kind}: no item of that kind; there are {', '.join(known) or 'none at all'}")
-        items = [i for i in opened.queue_items("open") if kind is None or i.kind == kind]
+
+        def waiting() -> "list[QueueItem]":
+            return [i for i in opened.queue_items("open") if kind is None or i.kind == kind]
+
+        items = waiting()
         listed = items[: most or None]
         pictures = reviewing.write_pictures(opened, listed, picture) if picture else []
         if as_json:
@@ -97,8 +101,7 @@ def command(
             _ask(console, opened, listed, who)
         elif ask is not None or not wanted:
             _list(console, opened, listed)
-        still = [i for i in opened.queue_items("open") if kind is None or i.kind == kind]
-        console.print(f"{len(still)} open")
+        console.print(f"{len(waiting())} open")
 
 
 def _page(data: Path, host: str, port: int, who: str, browser: bool) -> None:

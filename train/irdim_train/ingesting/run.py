@@ -17,7 +17,7 @@ from irdim.fieldlog import MOST_FILE, SUFFIX, TALLY, FieldLog, TallyLog, digest_
 from irdim.files import atomic_file
 from irdim.remote import describe_failure, hide_password, open_remote
 from irdim_train.ingesting.fetching import download, patiently
-from irdim_train.ingesting.suspects import add_suspect, question_of
+from irdim_train.ingesting.suspects import add_suspect, home_of, question_of
 
 QUARANTINE, INCOMING, LOCK = "quarantine", ".incoming", "ingest.lock"
 MOST_QUARANTINE = 1 << 30  # bytes of files that are kept there; beyond, the reasons alone
@@ -31,7 +31,8 @@ class Ingested:
     """What one run did.
 
     there: files that were ingested before; replayed: logs that were, now in another file; again: suspects that a queue item stood for already;
-    unsigned: added without a known device's signature; clocks: files of a device whose clock is far off; failed: files that could not be fetched.
+    unsigned: added without a known device's signature; clocks: files of a device whose clock is far off; failed: files that could not be fetched;
+    kept_back: by split, suspects of recordings that the data set does not train on.
     """
 
     added: list[str] = field(default_factory=list)
@@ -41,6 +42,7 @@ class Ingested:
     tallies: int = 0
     unsigned: int = 0
     kinds: dict[str, int] = field(default_factory=dict)
+    kept_back: dict[str, int] = field(default_factory=dict)
     quarantined: dict[str, str] = field(default_factory=dict)
     quarantined_before: list[str] = field(default_factory=list)  # those of them that an earlier run refused as well
     clocks: dict[str, str] = field(default_factory=dict)
@@ -152,7 +154,7 @@ class _Taker:
 
     def _settle(self, name: str, digest: str, log: FieldLog | TallyLog) -> None:
         """Sequence, queue item and record, in one transaction."""
-        data, result = self.data, self.result
+        data, result, home = self.data, self.result, None
         provenance = self._provenance(name, log)
         with data.transaction():
             data.settle_refusal(name)
@@ -160,7 +162,10 @@ class _Taker:
                 data.record_log(digest, name, {**provenance, "of": first}, kind=REPLAY, device_key=log.device_key)
                 new = False
             else:
-                new = isinstance(log, FieldLog) and add_suspect(data, name, digest, log, provenance)
+                new = False
+                if isinstance(log, FieldLog):
+                    home = home_of(data, log, provenance)
+                    new = add_suspect(data, name, digest, log, provenance, home)
                 tally = _tally_json(log) if isinstance(log, TallyLog) else None
                 signed = {"manifest": log.manifest, "device_key": log.device_key}
                 asks = question_of(log) if isinstance(log, FieldLog) else {}
@@ -174,6 +179,8 @@ class _Taker:
         result.tallies += log.kind == TALLY
         result.unsigned += log.device_key not in self._devices
         result.again += log.kind != TALLY and not new
+        if home and home[0] != "train":
+            result.kept_back[home[0]] = result.kept_back.get(home[0], 0) + 1
         if new:
             result.kinds[log.kind] = result.kinds.get(log.kind, 0) + 1
         if "clock_off" in provenance:

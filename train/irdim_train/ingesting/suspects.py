@@ -17,20 +17,21 @@ from irdim.sources import Frame
 from irdim.tracks import MISSED
 
 WHO, UNSEEN = "irdim-train ingest", "not looked at yet"
-WHOLE = "-whole"  # ends the name of a sequence that is one whole frame, beside a log that is cut out
 
 
-def add_suspect(data: Dataset, name: str, digest: str, log: FieldLog, provenance: dict[str, Any]) -> bool:
-    """Within a transaction. Returns whether a queue item was new."""
+def add_suspect(
+    data: Dataset, name: str, digest: str, log: FieldLog, provenance: dict[str, Any], home: tuple[str, str]
+) -> bool:
+    """Within a transaction. home: its split and group, see `home_of`. Returns whether a queue item was new."""
     d, times = log.description, log.description["frames"]["times"]
-    split, group = _home(data, d, provenance)
+    split, group = home
     given: dict[str, Any] = {"split": split, "group": group, "source": name, "who": WHO, "why": UNSEEN}
     given.update(iteration=data.current_iteration(), interval=d.get("interval"))
     sequence = data.add_sequence(f"log-{digest}", *_unseen(log.frames, times), **given)
     in_question = data.boxes(sequence)[log.index][0].id if sequence and log.kind != SAMPLE else None
     sequence = sequence or _holder(data, name, log)
     if log.whole_frame is not None:
-        data.add_sequence(f"log-{digest}{WHOLE}", *_unseen(log.whole_frame[None], [times[log.index]]), **given)
+        data.add_sequence(f"log-{digest}-whole", *_unseen(log.whole_frame[None], [times[log.index]]), **given)
     _, height, width = log.frames.shape
     x, y, w, h = log.place
     question = question_of(log)
@@ -58,9 +59,10 @@ def question_of(log: FieldLog) -> dict[str, Any]:
     return {**item, "sample_probability": d["sample_probability"], "detections": _reported(d)}
 
 
-def _home(data: Dataset, d: dict[str, Any], provenance: dict[str, Any]) -> tuple[str, str]:
-    """Split and group: those of the recording that the device replayed, where the data set holds it, so that nothing leaks out of what is kept
+def home_of(data: Dataset, log: FieldLog, provenance: dict[str, Any]) -> tuple[str, str]:
+    """Split and group of a log: those of the recording that the device replayed, where the data set holds it, so that nothing leaks out of what is kept
     back for scoring; else its camera's own group, to train on."""
+    d = log.description
     source, digest = d.get("source"), d.get("source_digest")
     known = data.sequence_with(digest) if isinstance(digest, str) else None
     if known is None and isinstance(source, str):

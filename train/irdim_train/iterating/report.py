@@ -19,9 +19,10 @@ COLOURS = ("#1f77b4", "#e6762d", "#2a9d6f")
 HEADS = ("iteration", "images", "P", "R", "F1", "label loss", "asked", "reviewed before")
 
 
-def validation_f1(run: Path) -> float:
-    """Of a finished run, on the frames that chose its threshold. Test scores choose nothing."""
-    return float(next(iter(read_run(run)["scores"].values()))["f1"])
+def validation_f1(state: LoopState) -> dict[int, float]:
+    """F1 of each evaluated turn's run by the turn's number, of the validation sequences: test scores choose nothing. Empty where there are none."""
+    scores = {t.number: read_run(state.run(t.number))["scores"] for t in scored(state)}
+    return {number: float(of["val"]["f1"]) for number, of in scores.items() if "val" in of}
 
 
 def scored(state: LoopState) -> list[Turn]:
