@@ -36,13 +36,10 @@ class Evidence:
         """The frame's detections with their past in their scores, best first. shift: camera motion (dy, dx) in px since the frame before."""
         past = self._chains[self._chains[:, 0] < MEMORY] + (1.0, shift[1], shift[0], 0.0)
         own = scipy.special.logit(np.clip([d.score for d in detections], 1e-4, 1 - 1e-4))
-        inherited = _inherited(np.array([(d.x, d.y) for d in detections]).reshape(-1, 2), past)
-        now = np.array(
-            [
-                (0.0, d.x, d.y, np.clip(z + BASE + DECAY * gain, 0, MOST))
-                for d, z, gain in zip(detections, own, inherited, strict=True)
-            ]
-        ).reshape(-1, 4)
+        places = np.array([(d.x, d.y) for d in detections]).reshape(-1, 2)
+        inherited = _inherited(places, past)
+        evidence = np.clip(own + BASE + DECAY * inherited, 0, MOST)
+        now = np.column_stack([np.zeros(len(places)), places, evidence])
         self._chains = np.concatenate([past, now])
         scores = scipy.special.expit(own + WEIGHT * inherited)
         rescored = [dataclasses.replace(d, score=float(s)) for d, s in zip(detections, scores, strict=True)]

@@ -1,4 +1,4 @@
-"""differencing.c to a shared library for this very CPU, by its own C compiler, kept in the user's cache. Nothing of it has to be there."""
+"""differencing.c and registration.c to a shared library for this very CPU, by its own C compiler, kept in the user's cache. Nothing of it has to be there."""
 
 import contextlib
 import ctypes
@@ -17,23 +17,32 @@ from irdim.differencing import HIGH_PASS_RADIUS, KNEE
 from irdim.files import atomic_file
 
 # read with this module, so that a package that is renewed meanwhile does not come in between
-SOURCE = (files("irdim.native") / "differencing.c").read_text()
+SOURCES = {name: (files("irdim.native") / name).read_text() for name in ("differencing.c", "registration.c")}
 COMPILERS = ("cc", "gcc", "clang")
 # no contraction: a fused multiply-add rounds once where NumPy rounds twice
-FLAGS = ("-std=c11", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-shared", "-fPIC")
+FLAGS = (
+    "-std=c11",
+    "-O3",
+    "-march=native",
+    "-ffp-contract=off",
+    "-fno-math-errno",
+    "-fopenmp-simd",
+    "-shared",
+    "-fPIC",
+)
 DEFINES = (f"-DHIGH_PASS_RADIUS={HIGH_PASS_RADIUS}", f"-DKNEE={KNEE}f")
 SECONDS = 60  # after which a compiler is given up
 
 
 class Unavailable(Exception):
-    """Why there is no native input step; the message is for people."""
+    """Why there is no compiled library; the message is for people."""
 
 
 def compile_native(cache: Path | None = None) -> ctypes.CDLL:
     """The library, compiled where the cache does not hold it. Raises Unavailable where it cannot be made or loaded."""
-    key = hashlib.sha256("\n".join([SOURCE, *FLAGS, *DEFINES, _cpu()]).encode()).hexdigest()
+    key = hashlib.sha256("\n".join([*SOURCES.values(), *FLAGS, *DEFINES, _cpu()]).encode()).hexdigest()
     try:
-        path = (cache or user_cache() / "native") / f"differencing-{key[:32]}.so"
+        path = (cache or user_cache() / "native") / f"irdim-{key[:32]}.so"
     except RuntimeError as error:  # no home folder
         raise Unavailable(str(error)) from None
     library = _load(path) or _compile(path)
@@ -60,9 +69,10 @@ def _compile(keep: Path) -> ctypes.CDLL:
     if compiler is None:
         raise Unavailable("there is no C compiler")
     with tempfile.TemporaryDirectory() as folder:
-        code, made = Path(folder) / "differencing.c", Path(folder) / keep.name
-        code.write_text(SOURCE)
-        command = [compiler, *FLAGS, *DEFINES, "-o", str(made), str(code), "-lm"]
+        made = Path(folder) / keep.name
+        for name, text in SOURCES.items():
+            (Path(folder) / name).write_text(text)
+        command = [compiler, *FLAGS, *DEFINES, "-o", str(made), *(str(Path(folder) / name) for name in SOURCES), "-lm"]
         try:
             done = subprocess.run(
                 command, capture_output=True, errors="replace", timeout=SECONDS, stdin=subprocess.DEVNULL

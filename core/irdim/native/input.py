@@ -74,7 +74,8 @@ def native_input(
     """See `padded_input`; sigma as of `irdim.differencing.network_input`. stack: of uint8 or uint16, all alike."""
     frames = [np.ascontiguousarray(frame) for frame in stack]
     height, width = frames[0].shape
-    image = np.zeros((spec.channels, height + -height % stride, width + -width % stride), np.float32)
+    image = np.empty((spec.channels, height + -height % stride, width + -width % stride), np.float32)
+    image[:, height:] = image[:, :, width:] = 0
     step = pixel_stride((height, width))
     values = np.empty(-(-height * width // step), np.float32)
     count = partial(native_histogram, library)

@@ -1,0 +1,203 @@
+"""What registration sums over all pixels: in NumPy, and the same compiled for this CPU, of which the quicker one is taken where it can be had."""
+
+import ctypes
+import functools
+import logging
+from typing import Protocol
+
+import numpy as np
+
+from irdim.native.compiler import Unavailable, compile_native
+
+logger = logging.getLogger("irdim.native")
+SAME = 1e-3  # share of the largest that what is compiled may differ by from NumPy: it adds float32 in another order
+Inside = tuple[slice, slice]  # a part of an image that leaves out its border, one pixel at least
+
+
+class Pair(Protocol):
+    """Two images (H, W) float32, contiguous, of which the older one is moved by (dy, dx) px, bilinearly, its border repeated; looked at is a part of them."""
+
+    def slopes(self) -> np.ndarray:
+        """(2, 2) float64: sums of the products of the newer image's central differences, y and x."""
+        ...
+
+    def residual(self, dy: float, dx: float) -> tuple[np.ndarray, float]:
+        """Newer less moved older: (2,) float64, its sums times the slopes y and x; and its variance."""
+        ...
+
+    def gain(self, dy: float, dx: float, side: int) -> np.ndarray:
+        """By how much the motion lowers the squared residual against the opposite motion, which interpolates, and so lowers the noise, alike: means of
+        cells of `side` px, (h, w) float32."""
+        ...
+
+
+class Kernels(Protocol):
+    """One way to compute them."""
+
+    def pair(self, older: np.ndarray, newer: np.ndarray, inside: Inside) -> Pair: ...
+
+    def whitened(self, newer: np.ndarray, older: np.ndarray) -> np.ndarray | None:
+        """The cross spectrum of two spectra, (h, w) complex64, whitened where texture stands above the mean strength and left as it is where noise rules.
+        None where there is no strength, or no end to it."""
+        ...
+
+
+class NumpyPair:
+    """The slow, obvious one."""
+
+    def __init__(self, older: np.ndarray, newer: np.ndarray, inside: Inside) -> None:
+        y, x = inside
+        self._older, self._inside, self._image = older, inside, newer[inside]
+        self._slope_y = (newer[y.start + 1 : y.stop + 1, x] - newer[y.start - 1 : y.stop - 1, x]) / 2
+        self._slope_x = (newer[y, x.start + 1 : x.stop + 1] - newer[y, x.start - 1 : x.stop - 1]) / 2
+
+    def slopes(self) -> np.ndarray:
+        """See Pair."""
+        both = _sum(self._slope_y, self._slope_x)
+        return np.array([[_sum(self._slope_y, self._slope_y), both], [both, _sum(self._slope_x, self._slope_x)]])
+
+    def residual(self, dy: float, dx: float) -> tuple[np.ndarray, float]:
+        """See Pair."""
+        residual = self._image - self._moved(dy, dx)
+        return np.array([_sum(self._slope_y, residual), _sum(self._slope_x, residual)]), float(np.var(residual))
+
+    def gain(self, dy: float, dx: float, side: int) -> np.ndarray:
+        """See Pair."""
+        gain = (self._image - self._moved(-dy, -dx)) ** 2 - (self._image - self._moved(dy, dx)) ** 2
+        h, w = (n // side for n in gain.shape)
+        return gain[: h * side, : w * side].reshape(h, side, w, side).mean((1, 3))
+
+    def _moved(self, dy: float, dx: float) -> np.ndarray:
+        y, x = (np.arange(s.start, s.stop) - d for s, d in zip(self._inside, (dy, dx), strict=True))
+        rows, columns = (np.floor(c).astype(int) for c in (y, x))
+        part_y, part_x = (y - rows).astype(np.float32)[:, None], (x - columns).astype(np.float32)
+
+        def at(down: int, right: int) -> np.ndarray:
+            i, j = (
+                np.clip(c + k, 0, n - 1)
+                for c, k, n in zip((rows, columns), (down, right), self._older.shape, strict=True)
+            )
+            return self._older[i[:, None], j]
+
+        above = at(0, 0) * (1 - part_x) + at(0, 1) * part_x
+        below = at(1, 0) * (1 - part_x) + at(1, 1) * part_x
+        return above * (1 - part_y) + below * part_y
+
+
+def _sum(a: np.ndarray, b: np.ndarray) -> float:
+    """Of the products of two images; not by BLAS, whose threads would take the cores from the engine."""
+    return float(np.einsum("ij,ij", a, b))
+
+
+class NumpyKernels:
+    """See Kernels."""
+
+    def pair(self, older: np.ndarray, newer: np.ndarray, inside: Inside) -> Pair:
+        """See Kernels."""
+        return NumpyPair(older, newer, inside)
+
+    def whitened(self, newer: np.ndarray, older: np.ndarray) -> np.ndarray | None:
+        """See Kernels."""
+        cross = newer * np.conj(older)
+        strength = np.abs(cross)
+        floor = float(strength.mean())
+        if not np.isfinite(floor) or floor <= 0:
+            return None
+        return cross / (strength + np.float32(floor))
+
+
+class _Pair(ctypes.Structure):
+    """As in registration.c."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("older", "newer")),
+        *((name, ctypes.c_int32) for name in ("height", "width", "top", "bottom", "left", "right")),
+    )
+
+
+class NativePair:
+    """Of native/registration.c."""
+
+    def __init__(self, library: ctypes.CDLL, older: np.ndarray, newer: np.ndarray, inside: Inside) -> None:
+        y, x = inside
+        self._library, self._held, self._shape = library, (older, newer), (y.stop - y.start, x.stop - x.start)
+        self._pair = _Pair(older.ctypes.data, newer.ctypes.data, *newer.shape, y.start, y.stop, x.start, x.stop)
+        self._sums = (ctypes.c_double * 4)()
+
+    def slopes(self) -> np.ndarray:
+        """See Pair."""
+        self._library.irdim_slopes(ctypes.byref(self._pair), self._sums)
+        yy, yx, xx, _ = self._sums
+        return np.array([[yy, yx], [yx, xx]])
+
+    def residual(self, dy: float, dx: float) -> tuple[np.ndarray, float]:
+        """See Pair."""
+        _check(self._library.irdim_residual(ctypes.byref(self._pair), dy, dx, self._sums))
+        by_y, by_x, square, alone = self._sums
+        pixels = self._shape[0] * self._shape[1]
+        return np.array([by_y, by_x]), square / pixels - (alone / pixels) ** 2
+
+    def gain(self, dy: float, dx: float, side: int) -> np.ndarray:
+        """See Pair."""
+        cells = np.empty((self._shape[0] // side, self._shape[1] // side), np.float32)
+        _check(self._library.irdim_gain(ctypes.byref(self._pair), dy, dx, side, cells.ctypes.data))
+        return cells
+
+
+def _check(failed: int) -> None:
+    if failed:
+        raise MemoryError("no memory for registration")
+
+
+class NativeKernels:
+    """See Kernels."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._library = library
+        pointer, number, real = ctypes.c_void_p, ctypes.c_int, ctypes.c_double
+        library.irdim_slopes.argtypes = [pointer, pointer]
+        library.irdim_slopes.restype = None
+        library.irdim_residual.argtypes = [pointer, real, real, pointer]
+        library.irdim_gain.argtypes = [pointer, real, real, number, pointer]
+        library.irdim_whitened.argtypes = [pointer, pointer, number, pointer]
+        library.irdim_whitened.restype = ctypes.c_float
+
+    def pair(self, older: np.ndarray, newer: np.ndarray, inside: Inside) -> Pair:
+        """See Kernels."""
+        return NativePair(self._library, older, newer, inside)
+
+    def whitened(self, newer: np.ndarray, older: np.ndarray) -> np.ndarray | None:
+        """See Kernels."""
+        cross = np.empty_like(newer)
+        floor = self._library.irdim_whitened(newer.ctypes.data, older.ctypes.data, newer.size, cross.ctypes.data)
+        return cross if 0 < floor < np.inf else None
+
+
+@functools.cache
+def the_kernels() -> Kernels:
+    """The compiled ones, or NumPy's where these cannot be had or compute something else."""
+    plain = NumpyKernels()
+    try:
+        compiled = NativeKernels(compile_native())
+        off = difference(compiled, plain)
+        if not off <= SAME:
+            raise Unavailable(f"what was compiled differs from NumPy by {off:.2g} of the largest")
+        return compiled
+    except Exception as error:  # whatever it is, NumPy does the same
+        logger.info("registration runs in NumPy, which takes twice as long: %s", error)
+        return plain
+
+
+def difference(one: Kernels, other: Kernels) -> float:
+    """The most that two differ by on a small pair of images, over the largest of each kind of sum."""
+    rng = np.random.default_rng(0)
+    older, newer = rng.normal(0, 40, (2, 41, 53)).astype(np.float32)
+    spectra = [np.fft.rfft2(image).astype(np.complex64) for image in (older, newer)]
+
+    def all_of(some: Kernels) -> list[np.ndarray]:
+        pair = some.pair(older, newer, (slice(3, 38), slice(1, 52)))
+        sums, variance = pair.residual(0.3, -4.6)
+        whitened = some.whitened(*spectra)
+        return [pair.slopes(), np.array([*sums, variance]), pair.gain(-7.25, 1.5, 4), np.asarray(whitened)]
+
+    return max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in zip(all_of(one), all_of(other), strict=True))
