@@ -52,6 +52,7 @@ def test_sums_are_those_of_numpy_at_any_size_and_motion(compiled, data):
     (found, variance), (expected, true) = quick.residual(dy, dx), plain.residual(dy, dx)
     np.testing.assert_allclose(found, expected, atol=1e-6 * scale)
     assert variance == pytest.approx(true, rel=1e-4, abs=1e-2)
+    np.testing.assert_allclose(quick.shared(dy, dx), plain.shared(dy, dx), atol=1e-6 * scale)
     if bottom - top >= side and right - left >= side:
         gain = quick.gain(dy, dx, side)
         assert gain.dtype == np.float32

@@ -114,3 +114,36 @@ def test_a_frame_of_several_megapixels_is_registered():
     found = estimate_shift(texture(older), texture(newer))
     assert texture(newer).binned == 8
     assert np.abs(np.array(found) - (-5, 7)).max() < 0.3
+
+
+def bands(slope, seed, shape=(200, 250)):
+    """A scene (H, W) of bands that rise by `slope` px a px, and its motion by (dy, dx) px."""
+    rng = np.random.default_rng(seed)
+    profile = 600 * gaussian_filter(rng.normal(size=1000), 3)
+    y, x = np.mgrid[: shape[0], : shape[1]]
+
+    def moved(dy, dx):
+        return 4000 + np.interp((y - dy) + slope * (x - dx) + 300, np.arange(1000), profile)
+
+    return moved, rng
+
+
+@pytest.mark.parametrize(("slope", "noise"), [(0.0, 8), (0.0, 30), (0.5, 30)])
+def test_along_bands_there_is_no_motion_and_across_them_all_of_it(slope, noise):
+    across = np.array([1.0, slope]) / np.hypot(1, slope)
+    for seed in range(4):
+        moved, rng = bands(slope, seed)
+        frames = [texture(np.rint(moved(*d) + rng.normal(0, noise, (200, 250)))) for d in ((0, 0), (2.2, 4.6))]
+        found = np.array(estimate_shift(*frames))
+        np.testing.assert_allclose(found, across * (across @ (2.2, 4.6)), atol=0.06)
+
+
+def test_a_straight_horizon_that_nods_does_not_pan():
+    rng, y = np.random.default_rng(0), np.arange(200.0)
+    frames = [
+        texture(np.rint((1000 + 1000 * np.tanh((y - 140 - dy) / 2))[:, None] + rng.normal(0, 8, (200, 250))))
+        for dy in (0.0, -2.2)
+    ]
+    dy, dx = estimate_shift(*frames)
+    assert dx == pytest.approx(0, abs=0.05)
+    assert dy == pytest.approx(-2.2, abs=0.3)

@@ -25,6 +25,10 @@ class Pair(Protocol):
         """Newer less moved older: (2,) float64, its sums times the slopes y and x; and its variance."""
         ...
 
+    def shared(self, dy: float, dx: float) -> np.ndarray:
+        """(2, 2) float64, symmetric: as `slopes`, of the newer image's and the moved older one's: what noise adds to slopes the two do not share."""
+        ...
+
     def gain(self, dy: float, dx: float, side: int) -> np.ndarray:
         """By how much the motion lowers the squared residual against the opposite motion, which interpolates, and so lowers the noise, alike: means of
         cells of `side` px, (h, w) float32."""
@@ -46,10 +50,8 @@ class NumpyPair:
     """The slow, obvious one."""
 
     def __init__(self, older: np.ndarray, newer: np.ndarray, inside: Inside) -> None:
-        y, x = inside
         self._older, self._inside, self._image = older, inside, newer[inside]
-        self._slope_y = (newer[y.start + 1 : y.stop + 1, x] - newer[y.start - 1 : y.stop - 1, x]) / 2
-        self._slope_x = (newer[y, x.start + 1 : x.stop + 1] - newer[y, x.start - 1 : x.stop - 1]) / 2
+        self._slope_y, self._slope_x = _slopes(newer[_one_more(inside)])
 
     def slopes(self) -> np.ndarray:
         """See Pair."""
@@ -61,14 +63,20 @@ class NumpyPair:
         residual = self._image - self._moved(dy, dx)
         return np.array([_sum(self._slope_y, residual), _sum(self._slope_x, residual)]), float(np.var(residual))
 
+    def shared(self, dy: float, dx: float) -> np.ndarray:
+        """See Pair."""
+        older_y, older_x = _slopes(self._moved(dy, dx, _one_more(self._inside)))
+        both = (_sum(self._slope_y, older_x) + _sum(self._slope_x, older_y)) / 2
+        return np.array([[_sum(self._slope_y, older_y), both], [both, _sum(self._slope_x, older_x)]])
+
     def gain(self, dy: float, dx: float, side: int) -> np.ndarray:
         """See Pair."""
         gain = (self._image - self._moved(-dy, -dx)) ** 2 - (self._image - self._moved(dy, dx)) ** 2
         h, w = (n // side for n in gain.shape)
         return gain[: h * side, : w * side].reshape(h, side, w, side).mean((1, 3))
 
-    def _moved(self, dy: float, dx: float) -> np.ndarray:
-        y, x = (np.arange(s.start, s.stop) - d for s, d in zip(self._inside, (dy, dx), strict=True))
+    def _moved(self, dy: float, dx: float, inside: Inside | None = None) -> np.ndarray:
+        y, x = (np.arange(s.start, s.stop) - d for s, d in zip(inside or self._inside, (dy, dx), strict=True))
         rows, columns = (np.floor(c).astype(int) for c in (y, x))
         part_y, part_x = (y - rows).astype(np.float32)[:, None], (x - columns).astype(np.float32)
 
@@ -82,6 +90,16 @@ class NumpyPair:
         above = at(0, 0) * (1 - part_x) + at(0, 1) * part_x
         below = at(1, 0) * (1 - part_x) + at(1, 1) * part_x
         return above * (1 - part_y) + below * part_y
+
+
+def _one_more(inside: Inside) -> Inside:
+    y, x = inside
+    return slice(y.start - 1, y.stop + 1), slice(x.start - 1, x.stop + 1)
+
+
+def _slopes(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Central differences of all but the border, y and x."""
+    return (image[2:, 1:-1] - image[:-2, 1:-1]) / 2, (image[1:-1, 2:] - image[1:-1, :-2]) / 2
 
 
 def _sum(a: np.ndarray, b: np.ndarray) -> float:
@@ -137,6 +155,12 @@ class NativePair:
         pixels = self._shape[0] * self._shape[1]
         return np.array([by_y, by_x]), square / pixels - (alone / pixels) ** 2
 
+    def shared(self, dy: float, dx: float) -> np.ndarray:
+        """See Pair."""
+        _check(self._library.irdim_shared(ctypes.byref(self._pair), dy, dx, self._sums))
+        yy, yx, xy, xx = self._sums
+        return np.array([[yy, (yx + xy) / 2], [(yx + xy) / 2, xx]])
+
     def gain(self, dy: float, dx: float, side: int) -> np.ndarray:
         """See Pair."""
         cells = np.empty((self._shape[0] // side, self._shape[1] // side), np.float32)
@@ -158,6 +182,7 @@ class NativeKernels:
         library.irdim_slopes.argtypes = [pointer, pointer]
         library.irdim_slopes.restype = None
         library.irdim_residual.argtypes = [pointer, real, real, pointer]
+        library.irdim_shared.argtypes = [pointer, real, real, pointer]
         library.irdim_gain.argtypes = [pointer, real, real, number, pointer]
         library.irdim_whitened.argtypes = [pointer, pointer, number, pointer]
         library.irdim_whitened.restype = ctypes.c_float
@@ -198,6 +223,7 @@ def difference(one: Kernels, other: Kernels) -> float:
         pair = some.pair(older, newer, (slice(3, 38), slice(1, 52)))
         sums, variance = pair.residual(0.3, -4.6)
         whitened = some.whitened(*spectra)
-        return [pair.slopes(), np.array([*sums, variance]), pair.gain(-7.25, 1.5, 4), np.asarray(whitened)]
+        shared = pair.shared(0.3, -0.6)
+        return [pair.slopes(), np.array([*sums, variance]), shared, pair.gain(-7.25, 1.5, 4), np.asarray(whitened)]
 
     return max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in zip(all_of(one), all_of(other), strict=True))

@@ -4,17 +4,21 @@ First whole pixels from a noise-weighted cross-correlation, then Gauss-Newton on
 not stand out of the correlation surface, or a fit that its own noise could have made, counts as no motion.
 """
 
+import math
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 import scipy
 
-from irdim.registration.kernels import Inside, the_kernels
+from irdim.registration.kernels import Inside, Pair, the_kernels
 from irdim.registration.texture import SMOOTH, Texture, padded
 
 PEAK = 8.0  # robust sigmas that a correlation peak must stand out of its surface
 REACH = 40  # px; the largest shift that is looked for in either direction
 MARGIN = 12  # px left out at the border, where the large-scale part is not the same in two frames
 LARGEST_ERROR = 0.35  # px; a fit less certain than this is no motion
+LARGEST_ALONG = 1.0  # px; of one direction, judged by texture alone: without any, chance gives 2.5 and more, with little three times the error that there is
 RUNAWAY = 2.5  # px from the whole-pixel peak; a fit that goes further trusts neither
 CELL = 4  # px; what is gained by a motion is summed over such squares
 FEW = 3  # targets that may move against an empty sky without being taken for it
@@ -58,31 +62,67 @@ def _median(odd: np.ndarray) -> float:
 
 
 def _refine(older: Texture, newer: Texture, whole: tuple[int, int]) -> tuple[float, float]:
-    """Gauss-Newton from the whole-pixel peak, with the slopes of the newer frame; (0, 0) where it runs away or is too uncertain."""
-    dy, dx = map(float, whole)
-    inside = _overlap(older.image.shape, dy, dx, max(MARGIN // newer.binned, 1))
+    """From the whole-pixel peak to its part of a pixel; (0, 0) where that runs away or is too uncertain. Where it is uncertain in one direction alone (along
+    a horizon, or bands of cloud), the motion across it, and none along it."""
+    start = np.array(whole, float)
+    fit = _fit(older, newer, start, np.eye(2))
+    if fit is None or len(fit.certain) == 1:
+        start, across = (start, _strongest(newer)) if fit is None else (fit.motion, fit.certain)
+        fit = _fit(older, newer, across[0] * (across[0] @ start), across)
+    if fit is None or len(fit.certain) < len(fit.directions):
+        return 0.0, 0.0
+    dy, dx = map(float, fit.motion)
+    return (dy, dx) if _is_everywhere(fit.pair.gain(dy, dx, max(CELL // newer.binned, 1))) else (0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """motion: (dy, dx); directions: (n, 2) unit vectors, along which it was sought; certain: (m, 2), along which the two frames show it."""
+
+    pair: Pair
+    motion: np.ndarray
+    directions: np.ndarray
+    certain: np.ndarray
+
+
+def _strongest(newer: Texture) -> np.ndarray:
+    """(1, 2) unit vector (y, x): the direction in which the frame has most texture."""
+    image, margin = newer.image, max(MARGIN // newer.binned, 1)
+    inside = slice(margin, image.shape[0] - margin), slice(margin, image.shape[1] - margin)
+    _, axes = np.linalg.eigh(the_kernels().pair(image, image, inside).slopes())
+    return axes.T[1:]
+
+
+def _fit(older: Texture, newer: Texture, start: np.ndarray, directions: np.ndarray) -> _Fit | None:
+    """Gauss-Newton with the slopes of the newer frame."""
+    inside = _overlap(older.image.shape, start, max(MARGIN // newer.binned, 1))
     if inside is None:
-        return 0.0, 0.0
+        return None
     pair = the_kernels().pair(older.image, newer.image, inside)
-    normal = pair.slopes()
-    least, most = np.linalg.eigvalsh(normal)
+    slopes = pair.slopes()
+    normal = directions @ slopes @ directions.T
+    least, most = np.linalg.eigvalsh(normal)[[0, -1]]
     if not least > 1e-6 * most:
-        return 0.0, 0.0
+        return None
     inverse = np.linalg.inv(normal)
-    variance = 0.0
+    motion, variance = start, 0.0
     for _ in range(8):
-        by_slopes, variance = pair.residual(dy, dx)
-        step = -inverse @ by_slopes
-        dy, dx = dy + float(step[0]), dx + float(step[1])
-        if np.hypot(dy - whole[0], dx - whole[1]) > RUNAWAY:
-            return 0.0, 0.0
+        by_slopes, variance = pair.residual(*motion)
+        step = -directions.T @ (inverse @ (directions @ by_slopes))
+        motion = motion + step
+        if np.hypot(*(motion - start)) > RUNAWAY:
+            return None
         if np.abs(step).max() * newer.binned < 0.01:
             break
     # smoothed noise is correlated over about 4 SMOOTH px of the frame, hence the factor
-    error = 4 * SMOOTH * float(np.sqrt(np.trace(inverse) * variance))
-    if not error < LARGEST_ERROR:
-        return 0.0, 0.0
-    return (dy, dx) if _is_everywhere(pair.gain(dy, dx, max(CELL // newer.binned, 1))) else (0.0, 0.0)
+    wide = 4 * SMOOTH * math.sqrt(max(variance, 0.0))
+    if not wide * math.sqrt(np.trace(inverse)) < LARGEST_ERROR:
+        return None
+    # a direction without texture looks certain by the slopes of noise, of which the two frames share none
+    shared, axes = np.linalg.eigh(directions @ pair.shared(*motion) @ directions.T)
+    axes = axes.T @ directions
+    noisy = np.sqrt(np.einsum("ij,jk,ik->i", axes, slopes, axes))
+    return _Fit(pair, motion, directions, axes[wide * noisy < LARGEST_ALONG * shared])
 
 
 def _is_everywhere(cells: np.ndarray) -> bool:
@@ -99,10 +139,10 @@ def _is_everywhere(cells: np.ndarray) -> bool:
     return left > LEFT * total and left > CERTAIN * float(np.linalg.norm(cells))
 
 
-def _overlap(shape: tuple[int, ...], dy: float, dx: float, margin: int) -> Inside | None:
+def _overlap(shape: tuple[int, ...], motion: np.ndarray, margin: int) -> Inside | None:
     """The part of a frame that both cover after the move, without its margin."""
     slices = []
-    for n, d in zip(shape, (dy, dx), strict=True):
+    for n, d in zip(shape, motion, strict=True):
         low, high = margin + max(int(np.ceil(d)), 0), n - margin + min(int(np.floor(d)), 0)
         if high - low < SMALLEST // 2:
             return None
