@@ -155,6 +155,18 @@ def test_no_frame_then_no_daemon_then_it_is_back(browser, daemon):
     page.wait_for_selector("#banner", state="hidden")
 
 
+def test_the_end_of_the_recordings_is_no_fault(browser, daemon):
+    port = free_port()
+    process = daemon(port, length=200)
+    page = opened(browser, f"http://127.0.0.1:{port}/")
+    past(page, 5)
+    assert process.wait(40) == 0
+    until(
+        page,
+        "/^the recordings have ended, nothing runs for [0-9]+ s; trying again$/.test(document.getElementById('banner').textContent)",
+    )
+
+
 def test_elsewhere_a_token_and_then_a_cookie(browser, daemon, tmp_path):
     (tmp_path / "token").write_text(TOKEN)
     port = free_port()

@@ -210,6 +210,21 @@ def test_a_signal_keeps_a_checkpoint_that_goes_on(small_patches, tmp_path, stop)
     assert int(first.split()[2]) > saved["step"]
 
 
+def test_a_stop_before_the_first_step_says_how_to_begin_again(small_patches, tmp_path, monkeypatch):
+    def stopped(*given):
+        raise KeyboardInterrupt
+
+    out, arguments = tmp_path / "run", ["--width", "0.125", "--batch", "16", "--epochs", "1"]
+    with monkeypatch.context() as patched:
+        patched.setattr("irdim_train.fit.train", stopped)
+        said = CliRunner().invoke(app, ["fit", str(small_patches), "--out", str(out), *arguments])
+    assert said.exit_code == 130
+    assert f"stopped before its first checkpoint; irdim-train fit --resume {out} begins again" in said.stderr
+    again = CliRunner().invoke(app, ["fit", "--resume", str(out)], catch_exceptions=False)
+    assert again.exit_code == 0, again.stderr
+    assert (out / "model.pt").is_file()
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
