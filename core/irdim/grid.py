@@ -18,12 +18,17 @@ MOST = 200  # detections kept a frame
 
 
 def decode(
-    output: np.ndarray, stride: int, threshold: float, shape: tuple[int, int] | None = None, apart: float = APART
+    output: np.ndarray,
+    stride: int,
+    threshold: float,
+    shape: tuple[int, int] | None = None,
+    apart: float = APART,
+    most: int | None = MOST,
 ) -> list[Detection]:
-    """output: (7, h, w) float32, raw. Returns detections with score >= threshold, best first, at least `apart` px from each other, inside
+    """output: (7, h, w) float32, raw. Returns detections with score >= threshold, best first, at least `apart` px from each other, at most `most`, inside
     `shape` (H, W) where it is given (a padded frame has cells beyond it). Score = confidence x p(class), the likelier class."""
     # few cells are this sure, and no score is above its confidence; a little below, for what rounding does to a logit
-    rows, columns = np.nonzero(output[CONFIDENCE] >= scipy.special.logit(threshold) - 1e-3)
+    rows, columns = np.nonzero(output[CONFIDENCE] >= scipy.special.logit(np.clip(threshold, 0, 0.999)) - 1e-3)
     logits = output[:, rows, columns]
     which = logits[FIRST_CLASS:].argmax(0)
     score = scipy.special.expit(logits[CONFIDENCE]) * scipy.special.expit(
@@ -38,7 +43,7 @@ def decode(
     if shape is not None:
         inside = (x >= 0) & (y >= 0) & (x <= shape[1]) & (y <= shape[0])
     best = np.flatnonzero(inside)[np.argsort(-score[inside], kind="stable")]
-    kept = best[_apart(x[best], y[best], apart)]
+    kept = best[_apart(x[best], y[best], apart, most)]
     w, h = np.exp(np.clip(values[[W, H]][:, kept], -6, 6)) * stride
     return [
         Detection(float(x[i]), float(y[i]), float(w[n]), float(h[n]), float(score[i]), CLASSES[which[i]])
@@ -46,14 +51,14 @@ def decode(
     ]
 
 
-def _apart(x: np.ndarray, y: np.ndarray, apart: float) -> list[int]:
-    """Indices of the first MOST places, in order, that lie at least `apart` from every one kept before them."""
+def _apart(x: np.ndarray, y: np.ndarray, apart: float, most: int | None) -> list[int]:
+    """Indices of the first `most` places, in order, that lie at least `apart` from every one kept before them."""
     kept: list[int] = []
     free = np.ones(len(x), bool)
     for i in range(len(x)):
         if free[i]:
             kept.append(i)
-            if len(kept) == MOST:
+            if len(kept) == most:
                 break
             free &= (x - x[i]) ** 2 + (y - y[i]) ** 2 >= apart**2
     return kept

@@ -8,6 +8,7 @@ import numpy as np
 
 from irdim.differencing import STACK, InputSpec
 from irdim.registration import Texture, estimate_shift, stack_shifts, texture
+from irdim.registration.kernels import the_kernels
 from irdim.sources import Frame
 
 GAP = 1.5  # nominal intervals; a longer wait between frames voids what came before
@@ -45,6 +46,8 @@ class History:
     def __init__(self, spec: InputSpec, interval: float | None = None) -> None:
         """interval: nominal seconds between frames; None where it is not known (gaps are then not looked for)."""
         self.spec, self.interval = spec, interval
+        if spec.register:
+            the_kernels()  # compiled now, if ever, not when the first frame waits for it
         self._ring: deque[_Held] = deque(maxlen=spec.history)
         self._void = "history"
         self.breaks = 0  # how often what came before was forgotten

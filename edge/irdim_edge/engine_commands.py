@@ -18,6 +18,7 @@ from irdim.engines.building import open_built
 from irdim.engines.choice import engine_graph, tensorrt_is_there
 from irdim.engines.options import BuildOptions, parse_size, size_text
 from irdim.native.input import native
+from irdim.registration.kernels import NativeKernels, the_kernels
 from irdim.signing import read_public_key
 from irdim.wording import number_of
 from irdim_edge.config import STARTER_FOLDER
@@ -145,7 +146,8 @@ def bench(
     for stage in found[0].milliseconds:
         table.add_row(f"{stage}, ms", *("{:.1f} ({:.1f})".format(*m.milliseconds[stage]) for m in found))
     alone = f"the engine alone has {number_of(threads, 'thread') if threads else 'all cores'}"
-    step = "compiled for this CPU" if native() else "NumPy"
+    compiled = native() and isinstance(the_kernels(), NativeKernels)
+    step = "compiled for this CPU" if compiled else "NumPy, in part at least"
     table.caption = f"frames of {size}; p50 and, in brackets, p99; {alone}; input step on the host: {step}"
     stdout_console().print(table)
 

@@ -64,6 +64,22 @@ def test_decoding_is_the_slow_obvious_one(seed, threshold):
     assert np.allclose([(d.score, d.x, d.y) for d in found], kept, atol=1e-4)
 
 
+@pytest.mark.parametrize(("threshold", "found"), [(0.0, 35), (0.5, 1), (0.999999, 1), (1.1, 0)])
+def test_a_threshold_may_be_extreme(threshold, found):
+    output = empty(5, 7)
+    output[CONFIDENCE] = -3
+    put(output, 2, 3, confidence=16.0)
+    assert len(decode(output, 8, threshold)) == found
+
+
+def test_no_more_are_kept_than_asked_for():
+    output = empty(20, 20)
+    for i in range(400):
+        put(output, *divmod(i, 20), confidence=2 + i / 400)
+    assert [len(decode(output, 8, 0.1, most=most)) for most in (7, None)] == [7, 400]
+    assert len(decode(output, 8, 0.1)) == 200
+
+
 def test_frames_are_padded_to_the_stride_with_zeros():
     padded = pad_to_stride(np.ones((3, 206, 270), np.float32), 8)
     assert padded.shape == (3, 208, 272)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from irdim.differencing import CHANNELS, NO_SHIFT, STACK, InputSpec, network_input, noise_scale, planes
 from irdim.grid import pad_to_stride
 from irdim.native import input as step
-from irdim.native.compiler import Unavailable, compile_native
+from irdim.native.compiler import Unavailable, compile_native, own_library
 from irdim.native.input import native, native_histogram, native_input, padded_input
 from irdim.noise import histogram
 
@@ -30,8 +30,10 @@ def library(tmp_path_factory):
 def anew():
     """What this process has found out about its compiler is forgotten, before and after."""
     native.cache_clear()
+    own_library.cache_clear()
     yield
     native.cache_clear()
+    own_library.cache_clear()
 
 
 def check(library, stack, spec, shifts, stride=8):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_registration import moved_scene
 
-from irdim.native.compiler import Unavailable, compile_native
+from irdim.native.compiler import Unavailable, compile_native, own_library
 from irdim.registration import estimate_shift, kernels, texture
 from irdim.registration.kernels import SAME, NativeKernels, NumpyKernels, NumpyPair, difference, the_kernels
 
@@ -26,8 +26,10 @@ def compiled(tmp_path_factory):
 def anew():
     """What this process has found out about its compiler is forgotten, before and after."""
     the_kernels.cache_clear()
+    own_library.cache_clear()
     yield
     the_kernels.cache_clear()
+    own_library.cache_clear()
 
 
 def images(shape, seed):
@@ -106,12 +108,22 @@ def test_without_a_compiler_numpy_does_it_and_the_log_says_why(anew, tmp_path, m
     assert "no C compiler" in caplog.text
 
 
-def test_ones_that_compute_something_else_are_not_used(anew, compiled, monkeypatch, caplog):
-    class Off(NativeKernels):
-        def whitened(self, newer, older):
-            return super().whitened(newer, older) * np.complex64(1 + 2 * SAME)
+class Strong(NativeKernels):
+    def whitened(self, newer, older):
+        return super().whitened(newer, older) * np.complex64(1 + 2 * SAME)
 
-    monkeypatch.setattr(kernels, "NativeKernels", Off)
+
+class NoNumber(NativeKernels):
+    def pair(self, older, newer, inside):
+        pair = super().pair(older, newer, inside)
+        right = pair.shared
+        pair.shared = lambda dy, dx: right(dy, dx) * np.nan
+        return pair
+
+
+@pytest.mark.parametrize("off", [Strong, NoNumber])
+def test_ones_that_compute_something_else_are_not_used(anew, compiled, monkeypatch, caplog, off):
+    monkeypatch.setattr(kernels, "NativeKernels", off)
     with caplog.at_level(logging.INFO, "irdim.native"):
         assert isinstance(the_kernels(), NumpyKernels)
     assert "differs from NumPy" in caplog.text

@@ -115,6 +115,28 @@ def test_a_little_noise_is_no_disagreement(small_bundle):
     assert agreement.detections > 0
 
 
+class Crowded:
+    """The same map of 285 places, each said by two cells: more than a frame's detections may be."""
+
+    name = "crowded"
+
+    def run(self, image):
+        output = np.full((7, 38, 40), -20, np.float32)
+        output[:2] = 0.5
+        for place in range(285):
+            row, column = 2 * (place // 15), 2 * (place % 15)
+            for offset, confidence in ((0, 2 + place / 100), (1, 1.9 + place / 100)):
+                output[0, row, column + offset] = 0.9 - offset  # the same point
+                output[4:6, row, column + offset] = confidence, 20
+        return output
+
+
+def test_a_crowded_map_agrees_with_itself():
+    agreement = compare_engines(Crowded(), Crowded(), [np.zeros((4, 304, 320), np.float32)], 8)
+    assert agreement.holds, agreement
+    assert agreement.detections == 400
+
+
 def test_a_cpu_runs_the_form_made_for_it_or_the_usual_one_where_it_cannot(small_bundle, tmp_path, caplog):
     bundle = Bundle.load(small_bundle)
     assert bundle.cpu_graph("int8").name == "model.int8.cpu.onnx"

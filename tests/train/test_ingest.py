@@ -372,6 +372,20 @@ def test_suspects_of_a_kept_back_recording_stay_kept_back(data, tmp_path, by):
     assert "1 of recordings that the data set has in val: they go there too" in said.stdout
 
 
+def test_a_suspect_of_frames_that_are_there_already_counts_for_their_own_split(data, tmp_path):
+    """The frames came in with an earlier log, before the recording itself was known to be kept back."""
+    field_log(tmp_path / "depot", 1, context={"source": "night"})
+    ingest(data, str(tmp_path / "depot"))
+    frames = [Frame(i, i / 25, np.full((20, 20), i, np.uint16)) for i in range(5)]
+    data.add_sequence("night", frames, {}, split="val", group="roof", source="x", who="anna")
+    field_log(tmp_path / "depot", 1, kind="false_alarm", context={"source": "night"})
+    field_log(tmp_path / "depot", 2, context={"source": "night"})
+    result = ingest(data, str(tmp_path / "depot"))
+    assert len(result.added) == 2
+    assert sorted(s.split for s in data.sequences() if s.name.startswith("log-")) == ["train", "val"]
+    assert result.kept_back == {"val": 1}
+
+
 # samples and tallies
 
 

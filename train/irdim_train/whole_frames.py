@@ -28,6 +28,7 @@ from irdim.history import with_full_history
 from irdim.native.input import native, padded_input
 from irdim.patches import BOXES
 from irdim.registration import estimate_shift, stack_shifts, texture
+from irdim.registration.kernels import the_kernels
 from irdim.sources.stack import map_stack
 from irdim_train.augmentation import turn_boxes, turn_image
 from irdim_train.batches import WHOLE, Batch, BatchReader, Share, in_order, maps_to
@@ -110,6 +111,7 @@ class WholeFrameReader:
         """(N, C, H, W), what the network reads, on the device."""
         if self.device.type == "cpu":
             native()  # compiled before several threads ask for it
+            the_kernels()
 
             def image(moment: tuple[int, int]) -> Tensor:
                 stack = self._stack(moment)

@@ -46,13 +46,26 @@ def compile_native(cache: Path | None = None) -> ctypes.CDLL:
     except RuntimeError as error:  # no home folder
         raise Unavailable(str(error)) from None
     library = _load(path) or _compile(path)
-    pointer, number = ctypes.c_void_p, ctypes.c_int
+    pointer, number, real = ctypes.c_void_p, ctypes.c_int, ctypes.c_double
     library.irdim_channel.argtypes = [pointer] * 2 + [number] * 5 + [pointer] * 2 + [number]
     library.irdim_compress.argtypes = [pointer, number, number, number, ctypes.c_float]
     library.irdim_compress.restype = None
     library.irdim_histogram.argtypes = [pointer, number, ctypes.c_float, ctypes.c_float, number, pointer]
     library.irdim_patches.argtypes = [pointer, number, number]
+    library.irdim_slopes.argtypes = [pointer, pointer]
+    library.irdim_slopes.restype = None
+    library.irdim_residual.argtypes = [pointer, real, real, pointer]
+    library.irdim_shared.argtypes = [pointer, real, real, pointer]
+    library.irdim_gain.argtypes = [pointer, real, real, number, pointer]
+    library.irdim_whitened.argtypes = [pointer, pointer, number, pointer]
+    library.irdim_whitened.restype = ctypes.c_float
     return library
+
+
+@functools.cache
+def own_library() -> ctypes.CDLL:
+    """`compile_native` with the user's cache, once in a process: what cannot be kept is not compiled again."""
+    return compile_native()
 
 
 def _load(path: Path) -> ctypes.CDLL | None:

@@ -17,7 +17,7 @@ from irdim.differencing import (
     whole_pixels,
 )
 from irdim.grid import pad_to_stride
-from irdim.native.compiler import Unavailable, compile_native
+from irdim.native.compiler import Unavailable, own_library
 from irdim.noise import pixel_stride, sampled_sigma
 
 logger = logging.getLogger("irdim.native")
@@ -53,7 +53,7 @@ def padded_input(
 def native() -> ctypes.CDLL | None:
     """The compiled step, or nothing where it cannot be had or is not what NumPy is."""
     try:
-        library = compile_native()
+        library = own_library()
         off = _difference(library)
         if not off <= SAME:
             raise Unavailable(f"what was compiled differs from NumPy by {off:.2g}")

@@ -1,4 +1,4 @@
-// irdim.registration.kernels for the CPU that it is compiled on: sums over two frames of which one is moved. Float32 for a pixel, double for their sums.
+// irdim.registration.kernels for the CPU that it is compiled on: sums over two frames of which one is moved. Float32 within a row, double for the sum of the rows.
 
 #include <math.h>
 #include <stddef.h>
@@ -98,8 +98,9 @@ int irdim_shared(const struct pair *p, double dy, double dx, double *sums) {
 // cells: of each whole square of `side` px of the part, the mean of by how much the motion lowers the squared residual against the opposite motion. Returns as above.
 int irdim_gain(const struct pair *p, double dy, double dx, int side, float *cells) {
     int n = p->right - p->left, across = n / side, down = (p->bottom - p->top) / side;
-    float *with = malloc(3 * n * sizeof(float)), *against = with + n, *gain = against + n, share = 1.0f / (side * side);
+    float *with = malloc(3 * n * sizeof(float)), share = 1.0f / (side * side);
     if (!with) return 1;
+    float *against = with + n, *gain = against + n;
     for (int cell = 0; cell < down; cell++) {
         for (int x = 0; x < n; x++) gain[x] = 0;
         for (int y = p->top + cell * side; y < p->top + (cell + 1) * side; y++) {
@@ -132,11 +133,11 @@ float irdim_whitened(const float *restrict newer, const float *restrict older, i
         cross[2 * i] = real, cross[2 * i + 1] = imaginary;
         sum += sqrtf(real * real + imaginary * imaginary);
     }
-    float floor = (float)(sum / n);
-    if (!(floor > 0) || isinf(floor)) return floor;
+    float mean = (float)(sum / n);
+    if (!(mean > 0) || isinf(mean)) return mean;
     for (int i = 0; i < n; i++) {
-        float weight = 1.0f / (sqrtf(cross[2 * i] * cross[2 * i] + cross[2 * i + 1] * cross[2 * i + 1]) + floor);
+        float weight = 1.0f / (sqrtf(cross[2 * i] * cross[2 * i] + cross[2 * i + 1] * cross[2 * i + 1]) + mean);
         cross[2 * i] *= weight, cross[2 * i + 1] *= weight;
     }
-    return floor;
+    return mean;
 }

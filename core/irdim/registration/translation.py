@@ -62,8 +62,8 @@ def _median(odd: np.ndarray) -> float:
 
 
 def _refine(older: Texture, newer: Texture, whole: tuple[int, int]) -> tuple[float, float]:
-    """From the whole-pixel peak to its part of a pixel; (0, 0) where that runs away or is too uncertain. Where it is uncertain in one direction alone (along
-    a horizon, or bands of cloud), the motion across it, and none along it."""
+    """From the whole-pixel peak to its part of a pixel. Where that is uncertain in one direction (along a horizon, or bands of cloud), the motion across it,
+    and none along it; where it runs away or fails otherwise, that across the strongest texture; (0, 0) where this is too uncertain, too."""
     start = np.array(whole, float)
     fit = _fit(older, newer, start, np.eye(2))
     if fit is None or len(fit.certain) == 1:

@@ -118,7 +118,7 @@ def command(
         console.print(f"{number_of(waiting, 'open question')} for you; {then}")
         return
     f1, last = validation_f1(state), scored(state)[-1].number
-    best = max(f1, key=lambda number: (f1[number], number), default=last)
+    best = max(f1, key=lambda number: (f1[number], number)) if last in f1 else last
     if best != last:
         console.print(
             f"iteration {best} has a better F1 of the validation sequences, {f1[best]:.3f}, than the last, {f1[last]:.3f}: that one is taken"

@@ -114,8 +114,8 @@ def _notes_on_missing_labels(found: Sequence[Found]) -> list[str]:
 
 def _unread(without: Sequence[Found], read: Collection[Path | None]) -> list[str]:
     """CSV files that lie beside sequences without labels, or in their folders, and may be meant for them."""
-    folders = {f.absolute() for one in without for f in (one.path.parent, one.path) if f.is_dir()}
-    beside = {p for f in folders for p in f.glob("*.csv")} - {p.absolute() for p in read if p is not None}
+    folders = {f.resolve() for one in without for f in (one.path.parent, one.path) if f.is_dir()}
+    beside = {p for f in folders for p in f.glob("*.csv")} - {p.resolve() for p in read if p is not None}
     lying = sorted(p for p in beside if p.stem != "times" and not p.stem.endswith(".times"))
     if not lying:
         return []

@@ -17,7 +17,7 @@ from irdim.fieldlog import MOST_FILE, SUFFIX, TALLY, FieldLog, TallyLog, digest_
 from irdim.files import atomic_file
 from irdim.remote import describe_failure, hide_password, open_remote
 from irdim_train.ingesting.fetching import download, patiently
-from irdim_train.ingesting.suspects import add_suspect, home_of, question_of
+from irdim_train.ingesting.suspects import add_suspect, question_of
 
 QUARANTINE, INCOMING, LOCK = "quarantine", ".incoming", "ingest.lock"
 MOST_QUARANTINE = 1 << 30  # bytes of files that are kept there; beyond, the reasons alone
@@ -154,7 +154,7 @@ class _Taker:
 
     def _settle(self, name: str, digest: str, log: FieldLog | TallyLog) -> None:
         """Sequence, queue item and record, in one transaction."""
-        data, result, home = self.data, self.result, None
+        data, result, split = self.data, self.result, ""
         provenance = self._provenance(name, log)
         with data.transaction():
             data.settle_refusal(name)
@@ -164,8 +164,8 @@ class _Taker:
             else:
                 new = False
                 if isinstance(log, FieldLog):
-                    home = home_of(data, log, provenance)
-                    new = add_suspect(data, name, digest, log, provenance, home)
+                    sequence, new = add_suspect(data, name, digest, log, provenance)
+                    split = sequence.split
                 tally = _tally_json(log) if isinstance(log, TallyLog) else None
                 signed = {"manifest": log.manifest, "device_key": log.device_key}
                 asks = question_of(log) if isinstance(log, FieldLog) else {}
@@ -179,8 +179,8 @@ class _Taker:
         result.tallies += log.kind == TALLY
         result.unsigned += log.device_key not in self._devices
         result.again += log.kind != TALLY and not new
-        if home and home[0] != "train":
-            result.kept_back[home[0]] = result.kept_back.get(home[0], 0) + 1
+        if split not in ("", "train"):
+            result.kept_back[split] = result.kept_back.get(split, 0) + 1
         if new:
             result.kinds[log.kind] = result.kinds.get(log.kind, 0) + 1
         if "clock_off" in provenance:

@@ -20,11 +20,11 @@ WHO, UNSEEN = "irdim-train ingest", "not looked at yet"
 
 
 def add_suspect(
-    data: Dataset, name: str, digest: str, log: FieldLog, provenance: dict[str, Any], home: tuple[str, str]
-) -> bool:
-    """Within a transaction. home: its split and group, see `home_of`. Returns whether a queue item was new."""
+    data: Dataset, name: str, digest: str, log: FieldLog, provenance: dict[str, Any]
+) -> tuple[Sequence, bool]:
+    """Within a transaction. Returns the sequence that its frames are in, and whether a queue item was new."""
     d, times = log.description, log.description["frames"]["times"]
-    split, group = home
+    split, group = _home(data, d, provenance)
     given: dict[str, Any] = {"split": split, "group": group, "source": name, "who": WHO, "why": UNSEEN}
     given.update(iteration=data.current_iteration(), interval=d.get("interval"))
     sequence = data.add_sequence(f"log-{digest}", *_unseen(log.frames, times), **given)
@@ -36,7 +36,7 @@ def add_suspect(
     x, y, w, h = log.place
     question = question_of(log)
     label = {MISSED: TARGET, LOW_CONFIDENCE: TARGET, SAMPLE: IGNORE}.get(log.kind, INTERFERENCE)
-    return data.enqueue(
+    new = data.enqueue(
         key=question.pop("item"),
         kind=log.kind,
         sequence_id=sequence.id,
@@ -47,6 +47,7 @@ def add_suspect(
         box_id=in_question,
         provenance={**provenance, **question},
     )
+    return sequence, new
 
 
 def question_of(log: FieldLog) -> dict[str, Any]:
@@ -59,10 +60,9 @@ def question_of(log: FieldLog) -> dict[str, Any]:
     return {**item, "sample_probability": d["sample_probability"], "detections": _reported(d)}
 
 
-def home_of(data: Dataset, log: FieldLog, provenance: dict[str, Any]) -> tuple[str, str]:
-    """Split and group of a log: those of the recording that the device replayed, where the data set holds it, so that nothing leaks out of what is kept
+def _home(data: Dataset, d: dict[str, Any], provenance: dict[str, Any]) -> tuple[str, str]:
+    """Split and group: those of the recording that the device replayed, where the data set holds it, so that nothing leaks out of what is kept
     back for scoring; else its camera's own group, to train on."""
-    d = log.description
     source, digest = d.get("source"), d.get("source_digest")
     known = data.sequence_with(digest) if isinstance(digest, str) else None
     if known is None and isinstance(source, str):
