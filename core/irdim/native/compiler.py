@@ -4,11 +4,13 @@ import contextlib
 import ctypes
 import functools
 import hashlib
+import logging
 import os
 import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from irdim.cache import user_cache
 from irdim.differencing import HIGH_PASS_RADIUS, KNEE
 from irdim.files import atomic_file
 
+logger = logging.getLogger("irdim.native")
 # read with this module, so that a package that is renewed meanwhile does not come in between
 SOURCES = {name: (files("irdim.native") / name).read_text() for name in ("differencing.c", "registration.c")}
 COMPILERS = ("cc", "gcc", "clang")
@@ -66,6 +69,19 @@ def compile_native(cache: Path | None = None) -> ctypes.CDLL:
 def own_library() -> ctypes.CDLL:
     """`compile_native` with the user's cache, once in a process: what cannot be kept is not compiled again."""
     return compile_native()
+
+
+def sound_library(difference: Callable[[ctypes.CDLL], float], most: float, otherwise: str) -> ctypes.CDLL | None:
+    """The library; or nothing, and in the log `otherwise` and why, where it cannot be had or its difference to NumPy is not at most `most`."""
+    try:
+        library = own_library()
+        off = difference(library)
+        if not off <= most:
+            raise Unavailable(f"what was compiled differs from NumPy by {off:.2g}")
+        return library
+    except Exception as error:  # whatever it is, NumPy does the same
+        logger.info("%s: %s", otherwise, error)
+        return None
 
 
 def _load(path: Path) -> ctypes.CDLL | None:

@@ -2,7 +2,6 @@
 
 import ctypes
 import functools
-import logging
 from functools import partial
 
 import numpy as np
@@ -17,10 +16,9 @@ from irdim.differencing import (
     whole_pixels,
 )
 from irdim.grid import pad_to_stride
-from irdim.native.compiler import Unavailable, own_library
+from irdim.native.compiler import sound_library
 from irdim.noise import pixel_stride, sampled_sigma
 
-logger = logging.getLogger("irdim.native")
 DTYPES = (np.uint8, np.uint16)
 SAME = 1e-5  # what the native step may differ by from NumPy, in compressed noise sigmas
 
@@ -52,15 +50,7 @@ def padded_input(
 @functools.cache
 def native() -> ctypes.CDLL | None:
     """The compiled step, or nothing where it cannot be had or is not what NumPy is."""
-    try:
-        library = own_library()
-        off = _difference(library)
-        if not off <= SAME:
-            raise Unavailable(f"what was compiled differs from NumPy by {off:.2g}")
-        return library
-    except Exception as error:  # whatever it is, NumPy does the same
-        logger.info("the input step runs in NumPy, which takes more than twice as long: %s", error)
-        return None
+    return sound_library(_difference, SAME, "the input step runs in NumPy, which takes more than twice as long")
 
 
 def native_input(

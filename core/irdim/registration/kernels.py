@@ -2,14 +2,13 @@
 
 import ctypes
 import functools
-import logging
 from typing import Protocol
 
+import cv2
 import numpy as np
 
-from irdim.native.compiler import Unavailable, own_library
+from irdim.native.compiler import sound_library
 
-logger = logging.getLogger("irdim.native")
 SAME = 1e-3  # share of the largest that what is compiled may differ by from NumPy: it adds float32 in another order
 Inside = tuple[slice, slice]  # a part of an image that leaves out its border, one pixel at least
 
@@ -47,7 +46,7 @@ class Kernels(Protocol):
 
 
 class NumpyPair:
-    """The slow, obvious one."""
+    """By NumPy and OpenCV."""
 
     def __init__(self, older: np.ndarray, newer: np.ndarray, inside: Inside) -> None:
         self._older, self._inside, self._image = older, inside, newer[inside]
@@ -73,23 +72,12 @@ class NumpyPair:
         """See Pair."""
         gain = (self._image - self._moved(-dy, -dx)) ** 2 - (self._image - self._moved(dy, dx)) ** 2
         h, w = (n // side for n in gain.shape)
-        return gain[: h * side, : w * side].reshape(h, side, w, side).mean((1, 3))
+        return cv2.resize(gain[: h * side, : w * side], (w, h), interpolation=cv2.INTER_AREA)
 
     def _moved(self, dy: float, dx: float, inside: Inside | None = None) -> np.ndarray:
-        y, x = (np.arange(s.start, s.stop) - d for s, d in zip(inside or self._inside, (dy, dx), strict=True))
-        rows, columns = (np.floor(c).astype(int) for c in (y, x))
-        part_y, part_x = (y - rows).astype(np.float32)[:, None], (x - columns).astype(np.float32)
-
-        def at(down: int, right: int) -> np.ndarray:
-            i, j = (
-                np.clip(c + k, 0, n - 1)
-                for c, k, n in zip((rows, columns), (down, right), self._older.shape, strict=True)
-            )
-            return self._older[i[:, None], j]
-
-        above = at(0, 0) * (1 - part_x) + at(0, 1) * part_x
-        below = at(1, 0) * (1 - part_x) + at(1, 1) * part_x
-        return above * (1 - part_y) + below * part_y
+        y, x = inside or self._inside
+        middle = (x.start + x.stop - 1) / 2 - dx, (y.start + y.stop - 1) / 2 - dy
+        return cv2.getRectSubPix(self._older, (x.stop - x.start, y.stop - y.start), middle)
 
 
 def _one_more(inside: Inside) -> Inside:
@@ -121,7 +109,9 @@ class NumpyKernels:
         floor = float(strength.mean())
         if not np.isfinite(floor) or floor <= 0:
             return None
-        return cross / (strength + np.float32(floor))
+        strength += floor
+        cross *= np.reciprocal(strength, out=strength)
+        return cross
 
 
 class _Pair(ctypes.Structure):
@@ -194,15 +184,10 @@ class NativeKernels:
 def the_kernels() -> Kernels:
     """The compiled ones, or NumPy's where these cannot be had or compute something else."""
     plain = NumpyKernels()
-    try:
-        compiled = NativeKernels(own_library())
-        off = difference(compiled, plain)
-        if not off <= SAME:
-            raise Unavailable(f"what was compiled differs from NumPy by {off:.2g} of the largest")
-        return compiled
-    except Exception as error:  # whatever it is, NumPy does the same
-        logger.info("registration runs in NumPy, which takes twice as long: %s", error)
-        return plain
+    library = sound_library(
+        lambda library: difference(NativeKernels(library), plain), SAME, "registration runs in NumPy and OpenCV"
+    )
+    return plain if library is None else NativeKernels(library)
 
 
 def difference(one: Kernels, other: Kernels) -> float:

@@ -22,7 +22,7 @@ class Texture:
 
 
 def texture(frame: np.ndarray) -> Texture:
-    """Prepare a frame (H, W), any real dtype of some counts to 16 bits, for `estimate_shift`."""
+    """Prepare a frame (H, W), any real dtype, of the range of 16 bits at most, for `estimate_shift`."""
     image = frame.astype(np.float32)
     binned = 1
     while image.size > LARGEST * binned**2:

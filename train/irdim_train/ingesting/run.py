@@ -154,15 +154,13 @@ class _Taker:
 
     def _settle(self, name: str, digest: str, log: FieldLog | TallyLog) -> None:
         """Sequence, queue item and record, in one transaction."""
-        data, result, split = self.data, self.result, ""
+        data, result, split, new = self.data, self.result, "", False
         provenance = self._provenance(name, log)
         with data.transaction():
             data.settle_refusal(name)
             if (first := data.log_with(log.manifest)) is not None:
                 data.record_log(digest, name, {**provenance, "of": first}, kind=REPLAY, device_key=log.device_key)
-                new = False
             else:
-                new = False
                 if isinstance(log, FieldLog):
                     sequence, new = add_suspect(data, name, digest, log, provenance)
                     split = sequence.split
