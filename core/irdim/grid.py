@@ -27,8 +27,8 @@ def decode(
 ) -> list[Detection]:
     """output: (7, h, w) float32, raw. Returns detections with score >= threshold, best first, at least `apart` px from each other, at most `most`, inside
     `shape` (H, W) where it is given (a padded frame has cells beyond it). Score = confidence x p(class), the likelier class."""
-    # few cells are this sure, and no score is above its confidence; a little below, for what rounding does to a logit
-    rows, columns = np.nonzero(output[CONFIDENCE] >= scipy.special.logit(min(max(threshold, 0.0), 0.999)) - 1e-3)
+    # few cells are this sure, and no score is above its confidence
+    rows, columns = np.nonzero(scipy.special.expit(output[CONFIDENCE]) >= threshold)
     logits = output[:, rows, columns]
     which = logits[FIRST_CLASS:].argmax(0)
     score = scipy.special.expit(logits[CONFIDENCE]) * scipy.special.expit(
