@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from irdim.errors import InputError
@@ -147,6 +147,7 @@ def test_natural_order_is_that_of_the_numbers(numbers: list[int]) -> None:
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1), max_size=6))
+@settings(deadline=None)
 def test_any_names_can_be_ordered(names: list[str]) -> None:
     sorted((Path(name) for name in names), key=natural_key)
 
