@@ -146,23 +146,31 @@ def shipped(small_run, tmp_path, monkeypatch):
 
 def test_training_begins_with_the_starter_of_its_network(shipped, small_run):
     network = {"backbone": "darknet19", "width": 0.25, "input": load_model(small_run)[1].input.kind}
-    assert begin_with(None, network, {}) == begin_with("starter", network, {}) == {**network, "start": "starter"}
-    assert begin_with("random", network, {}) == {**network, "start": None}
+    assert begin_with(None, network, set()) == begin_with("starter", network, set()) == {**network, "start": "starter"}
+    assert begin_with("random", network, set()) == {**network, "start": None}
     for other in ({"width": 0.5}, {"input": "single"}, {"backbone": "nano"}):
-        assert begin_with(None, {**network, **other}, {})["start"] is None
+        assert begin_with(None, {**network, **other}, set())["start"] is None
         with pytest.raises(InputError, match="none ships for"):
-            begin_with("starter", {**network, **other}, {})
+            begin_with("starter", {**network, **other}, set())
 
 
 def test_a_run_brings_its_network_unless_another_is_asked_for(small_run, tmp_path, monkeypatch):
     here = {"backbone": "nano", "width": 0.5, "input": load_model(small_run)[1].input.kind}
     monkeypatch.chdir(small_run.parent)
-    begun = begin_with(small_run.name, here, {})
+    begun = begin_with(small_run.name, here, set())
     assert begun == {**here, "backbone": "darknet19", "width": 0.25, "start": str(small_run.resolve())}
     with pytest.raises(InputError, match=r"its width is 0\.25, not 0\.5"):
         begin_with(str(small_run), here, {"width"})
     with pytest.raises(InputError, match="nothere"):
-        begin_with("nothere", here, {})
+        begin_with("nothere", here, set())
+
+
+def test_a_preset_brings_its_network_unless_another_is_asked_for():
+    here = {"backbone": "darknet19", "width": 0.25, "input": "difference+frame"}
+    assert begin_with("random", here, set(), "nano") == {**here, "backbone": "nano", "width": 0.5, "start": None}
+    assert begin_with("random", here, {"width"}, "nano") == {**here, "backbone": "nano", "start": None}
+    with pytest.raises(InputError, match="--preset tiny: one of nano"):
+        begin_with(None, here, set(), "tiny")
 
 
 def test_the_starter_gives_its_weights(shipped, small_run, small_patches, tmp_path):

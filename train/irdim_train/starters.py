@@ -1,12 +1,12 @@
 """The runs that training begins with unless told otherwise: networks that learnt from generated sequences alone (tools/make_starter.py)."""
 
-from collections.abc import Container
+from collections.abc import Set
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from irdim.errors import InputError
-from irdim_train.runs import DESCRIPTION, read_run
+from irdim_train.runs import DESCRIPTION, PRESETS, read_run
 
 STARTER, RANDOM = "starter", "random"  # what --from takes beside a run
 
@@ -49,9 +49,15 @@ def start_run(start: str, backbone: str, width: float, kind: str) -> Path:
     return run
 
 
-def begin_with(asked: str | None, network: dict[str, Any], own: Container[str]) -> dict[str, Any]:
+def begin_with(
+    asked: str | None, network: dict[str, Any], own: Set[str], preset: str | None = None
+) -> dict[str, Any]:
     """Options of FitConfig (backbone, width, input, start) of what --from was given: a run, STARTER, RANDOM, or nothing, which is the starter where there
-    is one. network: backbone, width and input; a run brings its own, but for those in `own`. Raises InputError as `start_run`."""
+    is one. network: backbone, width and input; a preset and a run bring their own, but for those in `own`. Raises InputError as `start_run`."""
+    if preset is not None and preset not in PRESETS:
+        raise InputError(f"--preset {preset}: one of {', '.join(PRESETS)}")
+    brought = PRESETS[preset] if preset else {}
+    network, own = {**network, **{key: value for key, value in brought.items() if key not in own}}, own | brought.keys()
     if asked == RANDOM:
         return {**network, "start": None}
     if asked not in (None, STARTER):

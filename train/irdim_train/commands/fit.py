@@ -108,18 +108,13 @@ def command(
     from irdim_train.devices import choose_device
     from irdim_train.distributed import join_ranks
     from irdim_train.fit import fit
-    from irdim_train.runs import CHECKPOINT, DESCRIPTION, EPOCHS, LEAST_STEPS, PRESETS, FitConfig, read_run
+    from irdim_train.runs import CHECKPOINT, DESCRIPTION, EPOCHS, LEAST_STEPS, FitConfig, read_run
     from irdim_train.starters import begin_with
 
     given = {name for name in context.params if context.get_parameter_source(name).name == "COMMANDLINE"}  # type: ignore[union-attr]
-    if preset is not None and preset not in PRESETS:
-        raise InputError(f"--preset {preset}: one of {', '.join(PRESETS)}")
-    chosen = PRESETS[preset] if preset else {}
-    backbone = backbone if "backbone" in given else chosen.get("backbone", backbone)
-    width = width if "width" in given else chosen.get("width", width)
-    begins = begin_with(start, {"backbone": backbone, "width": width, "input": input}, given | chosen.keys())
+    begins = begin_with(start, {"backbone": backbone, "width": width, "input": input}, given, preset)
     if describe:
-        _describe(backbone if given & {"backbone", "preset"} else None, begins["width"], begins["input"], as_json)
+        _describe(begins["backbone"] if given & {"backbone", "preset"} else None, begins["width"], begins["input"], as_json)
         return
     if resume is not None:
         if own := given - {"resume", "device", "as_json"}:

@@ -48,6 +48,7 @@ def command(
     frame_step: Annotated[int, typer.Option(help="Frames between neighbours of a stack.")] = 4,
     register: Annotated[bool, typer.Option(help="Align older frames with the newest.")] = True,
     backbone: Annotated[str, typer.Option(help="As of fit.")] = "darknet19",
+    preset: Annotated[str | None, typer.Option(help="As of fit.")] = None,
     width: Annotated[float, typer.Option(help="As of fit.")] = 0.5,
     input: Annotated[str, typer.Option(help="As of fit.")] = "difference+frame",
     start: Annotated[
@@ -74,7 +75,7 @@ def command(
     config = None
     if data is not None:
         given = {name for name in context.params if context.get_parameter_source(name).name == "COMMANDLINE"}  # type: ignore[union-attr]
-        begins = begin_with(start, {"backbone": backbone, "width": width, "input": input}, given)
+        begins = begin_with(start, {"backbone": backbone, "width": width, "input": input}, given, preset)
         half = (EPOCHS if epochs is None else epochs) / 2
         config = LoopConfig(
             data=str(data.resolve()),
