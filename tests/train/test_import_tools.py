@@ -306,7 +306,7 @@ def test_mot_counts_frames_and_pixels_from_1_and_confidence_0_is_ignored(tmp_pat
     ("rows", "info", "part"),
     [
         ("0,1,5,7,2,3,1,-1\n", "", "row 1: frame 0; MOT counts frames from 1"),
-        ("3,1,5,7,2,3,1,-1\n", "", "row 1: frame 2 is not there"),
+        ("3,1,5,7,2,3,1,-1\n", "", "row 1: there is no image of frame 3 in "),
         ("1,1,5,7,2\n", "", "row 1: needs 6 finite"),
         (
             "1,1,5,7,2,3,1,1\n",
@@ -319,6 +319,36 @@ def test_mot_counts_frames_and_pixels_from_1_and_confidence_0_is_ignored(tmp_pat
 )
 def test_wrong_mot_is_named(tmp_path: Path, rows: str, info: str, part: str) -> None:
     fails(mot(tmp_path / "MOT", rows, info), part)
+
+
+def rows_of(*frames: int) -> str:
+    return "".join(f"{frame},1,5,7,2,3,1,-1\n" for frame in frames)
+
+
+def test_mot_rows_mean_the_number_in_the_images_name_not_its_place(tmp_path: Path) -> None:
+    def every_second(name: str, rows: str) -> Path:
+        root = mot(tmp_path / name, rows)
+        images = frames(root / "train" / "SEQ-01" / "img1", "000003", "000005", "000007")
+        (images / "000002.png").unlink()
+        return root
+
+    import_(every_second("odd", rows_of(1, 3, 7)))
+    assert stored(tmp_path / "odd")["SEQ-01"][1:] == (4, {0: [BOX], 1: [BOX], 3: [BOX]})
+    fails(every_second("even", rows_of(1, 4)), "row 2: there is no image of frame 4 in ")
+
+
+def test_mot_images_that_count_from_0_or_have_no_numbers_go_in_their_order_and_it_is_said(tmp_path: Path) -> None:
+    for name, stems, part in (
+        ("zero", ("frame_000000", "frame_000002"), "numbered from 0, so frame 1 is frame_000000.png"),
+        ("letters", ("a", "b", "c"), "frame 1 is a.png"),
+        ("tail", ("000001_ir8", "000002_ir8", "000003_ir8"), "frame 1 is 000001_ir8.png"),
+    ):
+        root = mot(tmp_path / name, rows_of(3))
+        for image in (root / "train" / "SEQ-01" / "img1").iterdir():
+            image.unlink()
+        frames(root / "train" / "SEQ-01" / "img1", *stems)
+        assert any(part in note for note in import_(root)["notes"])
+        assert stored(root)["SEQ-01"][2] == {len(stems) - 1: [BOX]}
 
 
 @pytest.mark.parametrize("content", ['{"images": [{"id": 1, "file_na', "{}", "[1]"])
