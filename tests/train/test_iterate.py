@@ -224,6 +224,19 @@ def test_where_there_are_folds_agree_accepts_only_tracks_that_they_see_too(data)
         assert [i.key for i in d.queue_items("open")] == ["1"]
 
 
+def test_a_target_that_a_track_and_an_unlabelled_item_propose_gets_one_box_a_frame(data):
+    with Dataset.open(data) as d:
+        s = d.sequence("seq2")
+        points = [[f, 20.0, 30.0, 5.0, 5.0] for f in range(8)]
+        given = {"sequence_id": s.id, "frame": 4, "box": Box(20.3, 30, 5, 5), "reason": ""}
+        d.enqueue(key="u", kind="unlabelled", score=0.99, provenance={"around": 0.9}, **given)
+        d.enqueue(key="t", kind="track", score=0.9, provenance={"points": points}, **given)
+        assert sum(decide_by("agree", d, d.queue_items("open")).values()) == 2
+        assert {f: [b.x for b in boxes] for f, boxes in d.boxes(s).items()} == {
+            f: [20.3 if f == 4 else 20] for f in range(8)
+        }
+
+
 def test_a_second_target_that_waits_for_its_decision_is_not_learnt_as_background(data, tmp_path):
     from irdim.patches import Patches
     from irdim_train.crop import crop

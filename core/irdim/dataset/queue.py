@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from collections.abc import Sequence as ListOf
 
@@ -12,6 +13,8 @@ from irdim.dataset.store import Store, to_json
 from irdim.errors import InputError
 from irdim.fieldlog.records import LOW_CONFIDENCE, SAMPLE
 from irdim.tracks.records import MISSED
+
+SAME = 3.0  # px between the centres of two labels of one thing
 
 
 class AlreadyDecided(InputError):
@@ -176,18 +179,28 @@ def _add_track(
     why: str,
     iteration: int,
 ) -> int | None:
-    """Add the boxes of a track, as the reviewer corrected them, and take away what covers their frames; the row of the one on the item's own frame."""
+    """Add the boxes of a track, as the reviewer corrected them, and take away what covers their frames; the row of the one on the item's own frame.
+
+    A frame that has a label there already keeps that, unless the reviewer corrected the box there: then it takes the label's place.
+    """
     sequence, row = sequence_of(store, item.sequence_id), None
     if strange := set(corrected) - set(_frames(item)):
         raise InputError(f"queue item {item.id}: its track has no point on frame {min(strange)} to correct")
     if label in (TARGET, INTERFERENCE):
         _uncover(store, sequence, _frames(item), who=who, why=why, iteration=iteration)
+    live = boxes.live(store, sequence) if label in (TARGET, INTERFERENCE) else {}
     for frame, x, y, w, h in item.provenance["points"]:
         box = corrected.get(frame, Box(x, y, w, h))
         if box is None:
             continue
         box = Box(box.x, box.y, box.w, box.h, label)
-        added = boxes.add(store, sequence, frame, box, who=who, why=why, iteration=iteration)
+        there = [b for b in live.get(frame, []) if b.label != IGNORE and math.hypot(b.x - box.x, b.y - box.y) <= SAME]
+        if there and frame not in corrected:
+            continue
+        if there:
+            added = boxes.supersede(store, there[0].id, box, who=who, why=why, iteration=iteration)
+        else:
+            added = boxes.add(store, sequence, frame, box, who=who, why=why, iteration=iteration)
         row = added if frame == item.frame else row
     return row
 
