@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from samples import BOX, SIZE, fails, frames, import_, mask, nudt_mirsdt, stored, write
 
+from irdim_train.importing.gallery import SPLIT_NAMES
+
 
 def test_nudt_mirsdt_brings_its_sequences_and_splits(tmp_path: Path) -> None:
     root = nudt_mirsdt(tmp_path / "NUDT-MIRSDT")
@@ -32,6 +34,19 @@ def test_val_is_taken_from_the_train_of_a_layout_and_its_test_stays(tmp_path: Pa
         "Sequence1": "train",
         "Sequence10": "val",
         "Sequence2": "test",
+    }
+
+
+@pytest.mark.parametrize("word", SPLIT_NAMES)
+def test_a_list_of_every_name_that_a_split_has_is_read(tmp_path: Path, word: str) -> None:
+    root = nudt_mirsdt(tmp_path / "set")
+    (root / "test.txt").unlink()
+    (root / "train.txt").rename(root / f"{word}.txt")
+    import_(root, "--val", "Sequence2")
+    assert {name: content[0] for name, content in stored(root).items()} == {
+        "Sequence1": SPLIT_NAMES[word],
+        "Sequence2": "val",
+        "Sequence10": SPLIT_NAMES[word],
     }
 
 

@@ -12,6 +12,7 @@ from samples import BOX, coco, cvat, fails, frames, import_, mask, mot, nudt_mir
 from irdim.dataset import Dataset
 from irdim.errors import InputError
 from irdim_train.importing import Options, plan_import
+from irdim_train.importing.gallery import SPLIT_NAMES
 from irdim_train.importing.readers import iterate_xml
 
 
@@ -54,6 +55,19 @@ def test_coco_video_orders_by_frame_id_and_splits_by_file(tmp_path: Path) -> Non
     with Dataset.open(tmp_path / "set.data") as data:  # b before a
         b = cv2.imread(str(root / "train" / "b.png"), cv2.IMREAD_UNCHANGED)
         np.testing.assert_array_equal(data.frames(data.sequence("train_one"))[0], b)
+
+
+@pytest.mark.parametrize("folder", SPLIT_NAMES)
+def test_coco_in_a_folder_of_every_name_that_a_split_has_is_read(tmp_path: Path, folder: str) -> None:
+    for name in {"test", folder}:
+        frames(tmp_path / "set" / name, f"{name}clip_1")
+        value = {"images": [{"id": 0, "file_name": f"{name}clip_1.png"}], "annotations": [], "categories": []}
+        write(tmp_path / "set" / name / "_annotations.coco.json", json.dumps(value))
+    import_(tmp_path / "set")
+    assert {name: content[0] for name, content in stored(tmp_path / "set").items()} == {
+        "testclip": "test",
+        f"{folder}clip": SPLIT_NAMES[folder],
+    }
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from irdim_train.importing.labels import Label
 from irdim_train.importing.readers import LARGEST_TREE, inside, numbers, read_object
 
 COCO, COCO_VIDEO = "coco", "coco-video"
-_FOLDERS = ("", "annotations", "train", "val", "valid", "test")
+_FOLDERS = ("", "annotations", *SPLIT_NAMES)
 
 
 def recognise(path: Path) -> str:

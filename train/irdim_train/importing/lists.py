@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from irdim_train.importing.gallery import SPLIT_NAMES
 from irdim_train.importing.readers import read_lines
 
 _FOLDERS = ("", "ImageSets/Main", "ImageSets", "img_idx", "Splits", "splits", "lists")
-_WORD = re.compile(r"(?:^|[_\-.])(train|trainval|val|valid|test)(?:[_\-.0-9]|$)")
-_SPLITS = {"train": "train", "trainval": "train", "val": "val", "valid": "val", "test": "test"}
+_WORD = re.compile(rf"(?:^|[_\-.])({'|'.join(SPLIT_NAMES)})(?:[_\-.0-9]|$)")
 _FLAG = re.compile(r"\s+-?[01]$")  # Pascal VOC's lists of one class
 
 
@@ -31,7 +31,7 @@ def lists_in(folder: Path) -> list[SplitList]:
                 words[path] = match.group(1)
     if "train" in words.values():
         words = {path: word for path, word in words.items() if word != "trainval"}
-    return [SplitList(path, _SPLITS[word], tuple(_entries(read_lines(path)))) for path, word in words.items()]
+    return [SplitList(path, SPLIT_NAMES[word], tuple(_entries(read_lines(path)))) for path, word in words.items()]
 
 
 def splits_of(lists: Iterable[SplitList], frames: Mapping[str, Iterable[Path]]) -> dict[str, set[str]]:
