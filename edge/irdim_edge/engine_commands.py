@@ -38,13 +38,13 @@ def build(
     size: Annotated[str, typer.Option(help="Frame size that it is tuned for.")] = size_text(DEFAULTS.usual),
     smallest: Annotated[str, typer.Option(help="Smallest frame that it takes.")] = size_text(DEFAULTS.smallest),
     largest: Annotated[str, typer.Option(help="Largest frame that it takes.")] = size_text(DEFAULTS.largest),
-    cache: Annotated[Path | None, typer.Option(help="Folder of engines; irdim/engines in the user's cache.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Build it even where it is there already.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Build the TensorRT engine of a bundle on this device, and check it against ONNX Runtime on the bundle's sample frames.
 
-    It is kept under the graph's digest, TensorRT's version, the GPU and these options; irdim-edge run finds it, or builds it with the defaults.
+    It is kept in the user's cache, irdim/engines, and these options beside it. From a bundle's last build on, irdim-edge run takes that engine, and builds it
+    anew with the same options where it is damaged or of another TensorRT; the engine of a bundle that was never built gets the defaults.
 
     Example: irdim-edge build bundles/first --size 640x512
     """
@@ -53,7 +53,7 @@ def build(
     graph = engine_graph(loaded, precision)
     console = Console(stderr=True, highlight=False)
     with console.status("building: minutes on a Jetson"), reworded(WITHOUT_TENSORRT):
-        built = open_built(graph, options, cache, again=again)
+        built = open_built(graph, options, again=again)
     height, width = options.padded(graph.stride)[1]
     milliseconds = 1e3 * seconds_a_run(built.engine, (graph.channels, height, width))
     found: dict[str, Any] = {

@@ -9,9 +9,9 @@ import sys
 import pytest
 
 
-def edge(*arguments) -> subprocess.CompletedProcess:
+def edge(*arguments, **environment) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "irdim_edge", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"})
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200", **environment})
 
 
 def test_inspect_prints_all_that_is_in_a_bundle(small_bundle):
@@ -60,8 +60,8 @@ def test_build_checks_its_options_first(small_bundle, option, message):
 def test_an_engine_is_built_and_agrees(small_bundle, tmp_path):
     if importlib.util.find_spec("tensorrt") is None or importlib.util.find_spec("pycuda") is None:
         pytest.skip("no TensorRT, pycuda and GPU here")
-    said = edge("build", small_bundle, "--cache", tmp_path, "--json")
+    said = edge("build", small_bundle, "--json", XDG_CACHE_HOME=str(tmp_path))
     assert said.returncode == 0, said.stderr
     assert json.loads(said.stdout)["agreement"]["signal_to_error"] > 10
-    again = json.loads(edge("build", small_bundle, "--cache", tmp_path, "--json").stdout)
+    again = json.loads(edge("build", small_bundle, "--json", XDG_CACHE_HOME=str(tmp_path)).stdout)
     assert again["seconds"] == 0

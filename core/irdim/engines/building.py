@@ -12,7 +12,7 @@ from irdim.cache import default_cache
 from irdim.cuda.gpu import Gpu
 from irdim.engines.agreement import Agreement, compare_engines
 from irdim.engines.onnx import OnnxEngine
-from irdim.engines.options import BuildOptions, engine_key
+from irdim.engines.options import BuildOptions, engine_key, options_key
 from irdim.engines.tensorrt import TensorRtEngine
 from irdim.engines.tensorrt_api import load_tensorrt, make_logger, network_flags, parse, precision_flags, strongly_typed
 from irdim.errors import InputError
@@ -50,11 +50,36 @@ def open_built(
 ) -> Built:
     """The engine of a graph for this machine's GPU: from the cache where it is there and TensorRT takes it, else built and checked against ONNX Runtime.
 
-    again: build it even so. Raises InputError where TensorRT, pycuda or a GPU is missing, the parser rejects the graph, the build fails, or the engine
-    disagrees with ONNX Runtime; then nothing stays in the cache.
+    options: noted for later; where None, those that the graph's engine was last built or taken with here, else the defaults. again: build it even so.
+    Raises InputError where TensorRT, pycuda or a GPU is missing, the parser rejects the graph, the build fails, or the engine disagrees with ONNX Runtime;
+    then nothing stays in the cache.
     """
-    options, cache = options or BuildOptions(), cache or default_cache()
+    cache = cache or default_cache()
     trt, gpu = load_tensorrt(), Gpu()
+    noted = cache / f"{options_key(sha256(graph.path), gpu.name)}.options.json"
+    built = _open(trt, gpu, graph, options or _noted_options(noted), cache, again)
+    if options is not None:  # only now: of a build that failed nothing is noted
+        write_json(
+            noted, {"format": f"{FORMAT}-options", "version": VERSION, "gpu": gpu.name, "options": asdict(options)}
+        )
+    return built
+
+
+def _noted_options(note: Path) -> BuildOptions:
+    """Those of the last build; the defaults where there was none, or its note does not read."""
+    if not note.is_file():
+        return BuildOptions()
+    try:
+        said: dict[str, Any] = read_json(note, "note on a build")["options"]
+        values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in said.items()}
+        return BuildOptions(**values)
+    except (InputError, LookupError, TypeError, ValueError, AttributeError) as error:
+        logger.warning("%s: the engine is built with the defaults (%s)", note, error)
+        return BuildOptions()
+
+
+def _open(trt: Any, gpu: Gpu, graph: Graph, options: BuildOptions, cache: Path, again: bool) -> Built:
+    """See open_built."""
     if strongly_typed(trt) and graph.half is None:  # FP16 would have to be in the graph
         options = replace(options, half=False)
     source = graph.half if options.half and strongly_typed(trt) and graph.half else graph.path

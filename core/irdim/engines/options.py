@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from irdim.errors import InputError
 
@@ -52,5 +53,13 @@ def parse_size(text: str) -> Size:
 
 def engine_key(graph_digest: str, tensorrt: str, gpu: str, options: BuildOptions, stride: int) -> str:
     """16 hex digits of all that decides an engine."""
-    decides = [graph_digest, tensorrt, gpu, stride, asdict(options)]
+    return _key([graph_digest, tensorrt, gpu, stride, asdict(options)])
+
+
+def options_key(graph_digest: str, gpu: str) -> str:
+    """16 hex digits of what the options of a build are noted under; TensorRT's version is not among it, so that they outlive an upgrade."""
+    return _key([graph_digest, gpu])
+
+
+def _key(decides: list[Any]) -> str:
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]

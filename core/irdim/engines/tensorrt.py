@@ -56,15 +56,22 @@ class TensorRtEngine(OnGpu):
     def _allocate(self, shape: tuple[int, ...]) -> "_Buffers":
         wanted = (1, *shape)
         if not all(low <= n <= high for low, n, high in zip(self._smallest, wanted, self._largest, strict=True)):
-            smallest, largest = size_text(self._smallest[2:]), size_text(self._largest[2:])
-            raise InputError(
-                f"{shape[0]} channels of {size_text((shape[1], shape[2]))}: the engine takes {self._smallest[1]} of {smallest} to {largest}; "
-                "build it again with --smallest and --largest"
-            )
+            raise InputError(_not_taken(shape, self._smallest[1:], self._largest[1:]))
         self._context.set_input_shape(self._input, wanted)
         buffers = _Buffers(self.gpu.cuda, shape, tuple(self._context.get_tensor_shape(self._output)))
         self._context.set_tensor_address(self._output, int(buffers.output_on_gpu))
         return buffers
+
+
+def _not_taken(shape: tuple[int, ...], smallest: tuple[int, ...], largest: tuple[int, ...]) -> str:
+    """Why an engine does not run this image, and the build that would. All (C, H, W)."""
+    (channels, h, w), (wanted, *low), (_, *high) = shape, smallest, largest
+    text = f"{channels} channels of {w}x{h}: the engine takes {wanted} of {low[1]}x{low[0]} to {high[1]}x{high[0]}"
+    if channels != wanted:
+        return text
+    smaller, larger = (min(h, low[0]), min(w, low[1])), (max(h, high[0]), max(w, high[1]))
+    sizes = f"--size {w}x{h} --smallest {size_text(smaller)} --largest {size_text(larger)}"
+    return f"{text}; build one that takes it: irdim-edge build BUNDLE {sizes}"
 
 
 class _Buffers:
