@@ -1,6 +1,5 @@
 """irdim-train devices."""
 
-import getpass
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -9,10 +8,12 @@ from typing import Annotated
 import typer
 
 from irdim.wording import quoted
+from irdim_train.login import login_name
 
 command = typer.Typer(
     no_args_is_help=True, help="Say whose field logs a data set takes: ingest refuses all others once one is known."
 )
+By = Annotated[str | None, typer.Option(help="Who says so; your login name if not set.")]
 Data = Annotated[Path, typer.Option(help="Data set (folder).")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
@@ -24,6 +25,7 @@ def add(
         str, typer.Argument(metavar="KEY|FILE", help="Its public key, or the file of it (irdim-edge keygen).")
     ],
     data: Data = Path("data"),
+    by: By = None,
     as_json: AsJson = False,
 ) -> None:
     """Trust a device: take field logs that its key has signed.
@@ -37,7 +39,7 @@ def add(
 
     public = read_public_key(key)
     with Dataset.open(data) as opened:
-        new = opened.add_device(name, public, who=getpass.getuser())
+        new = opened.add_device(name, public, who=by or login_name())
     if as_json:
         print(json.dumps({"name": name, "key": public, "new": new}))
         return
@@ -69,7 +71,11 @@ def list_(data: Data = Path("data"), as_json: AsJson = False) -> None:
 
 
 @command.command()
-def remove(name: Annotated[str, typer.Argument(help="Name of a known device.")], data: Data = Path("data")) -> None:
+def remove(
+    name: Annotated[str, typer.Argument(help="Name of a known device.")],
+    data: Data = Path("data"),
+    by: By = None,
+) -> None:
     """Take no more logs of a device, one that was stolen for instance. What was ingested stays, with its name.
 
     Example: irdim-train devices remove mast-3 --data data
@@ -77,6 +83,6 @@ def remove(name: Annotated[str, typer.Argument(help="Name of a known device.")],
     from irdim.dataset import Dataset
 
     with Dataset.open(data) as opened:
-        opened.remove_device(name, who=getpass.getuser())
+        opened.remove_device(name, who=by or login_name())
         left = len(opened.devices())
     print(f"{name} is known no more; {left} devices are" + ("" if left else ": field logs are taken from nobody now"))

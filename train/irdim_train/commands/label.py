@@ -1,6 +1,5 @@
 """irdim-train label."""
 
-import getpass
 import json
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from irdim.console import stdout_console
 from irdim.errors import InputError
 from irdim.wording import number_of, quoted
 from irdim_train.commands.progress import progress_bar
+from irdim_train.login import login_name
 
 if TYPE_CHECKING:
     from irdim.dataset import Dataset
@@ -67,7 +67,7 @@ def command(
             if len(sequence or ()) != 1:
                 raise InputError("--mark needs the one --sequence that it is in")
             assert sequence is not None
-            answer = _follow(dataset, sequence[0], [_mark(text) for text in mark], label, snap, by or _login())
+            answer = _follow(dataset, sequence[0], [_mark(text) for text in mark], label, snap, by or login_name())
             if as_json:
                 print(json.dumps(answer))
                 return
@@ -149,10 +149,3 @@ def _mark(text: str) -> Mark:
         return int(frame), float(x), float(y)
     except ValueError:
         raise InputError(f"--mark {text}: write FRAME,X,Y, e.g. 10,412.5,96") from None
-
-
-def _login() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        raise InputError("your login name is not known here; say who marks with --by NAME") from None

@@ -1,6 +1,5 @@
 """irdim-train review: the page in the browser, or the terminal."""
 
-import getpass
 import ipaddress
 import json
 import secrets
@@ -17,6 +16,7 @@ from rich.table import Column, Table
 from irdim.console import stdout_console
 from irdim.errors import InputError
 from irdim.wording import number_of
+from irdim_train.login import login_name
 
 if TYPE_CHECKING:
     from irdim.dataset import Dataset, QueueItem
@@ -69,7 +69,7 @@ def command(
     from irdim.dataset import Dataset
     from irdim_train import reviewing
 
-    who = by or _login()
+    who = by or login_name()
     if ask is None and not (decide or accept or picture or as_json):
         _page(data, host, port, who, browser)
         return
@@ -179,10 +179,3 @@ def _decision(text: str) -> tuple[int, str]:
     if not number.isdecimal() or decision not in KEYS.values():
         raise InputError(f"--decide {text}: write ID=DECISION, with one of {', '.join(KEYS.values())}")
     return int(number), decision
-
-
-def _login() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        raise InputError("your login name is not known here; say who decides with --by NAME") from None

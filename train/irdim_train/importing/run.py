@@ -1,6 +1,5 @@
 """Bringing sequences into a data set, each whole or not at all."""
 
-import getpass
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from irdim.wording import number_of
 from irdim_train.importing.labels import Label
 from irdim_train.importing.plan import Import
 from irdim_train.importing.splits import check_groups, split_by_globs, split_by_hash
+from irdim_train.login import login_name
 
 
 @dataclass
@@ -50,6 +50,7 @@ def import_sequences(
     """
     sources = {f.name: _Checked(plan.sources[f.name], plan.labels[f.name], plan.step, progress) for f in plan.found}
     wished = _wished(plan, val, test)
+    who = login_name(otherwise="unknown")
     result = Result(notes=[*plan.notes, *_notes_on_frames(plan), *_notes_on_splits(plan, wished)])
     if not (out / FILE).exists():  # a first import that fails leaves no empty data set behind
         _splits({}, plan, wished, result)
@@ -68,7 +69,7 @@ def import_sequences(
                 split=splits[one.name],
                 group=plan.groups[one.name],
                 source=str(one.path.absolute()),
-                who=_user(),
+                who=who,
                 iteration=data.current_iteration(),
             )
             counts = result.splits[splits[one.name]]
@@ -85,7 +86,7 @@ def import_sequences(
                     result.notes.append(f"{one.name}: left out, the data set has the same frames under another name")
                 elif boxes and stored.id not in decided and not data.boxes(stored):
                     result.labelled.append(one.name)
-                    counts["boxes"] += _add_late(data, stored, boxes)
+                    counts["boxes"] += _add_late(data, stored, boxes, who)
                 elif _rounded(data.boxes(stored)) != _rounded(boxes):
                     result.notes.append(
                         f"{one.name}: its boxes in the data set are not those of the label file; they were left as they are"
@@ -206,12 +207,12 @@ def _boxes(plan: Import, name: str) -> dict[int, list[Box]]:
     return boxes
 
 
-def _add_late(data: Dataset, sequence: Stored, boxes: Mapping[int, Sequence[Box]]) -> int:
+def _add_late(data: Dataset, sequence: Stored, boxes: Mapping[int, Sequence[Box]], who: str) -> int:
     """Boxes for a sequence that came without labels and about which nobody has decided anything yet; how many."""
     with data.transaction():
         for frame, of in boxes.items():
             for box in of:
-                data.add_box(sequence, frame, box, who=_user(), why="import")
+                data.add_box(sequence, frame, box, who=who, why="import")
     return sum(map(len, boxes.values()))
 
 
@@ -220,10 +221,3 @@ def _rounded(boxes: Mapping[int, Sequence[Box]]) -> Counter[tuple[float | str, .
     return Counter(
         (frame, *(round(v, 6) for v in (b.x, b.y, b.w, b.h)), b.label) for frame, of in boxes.items() for b in of
     )
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container without a passwd entry
-        return "unknown"
