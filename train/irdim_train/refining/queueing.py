@@ -1,18 +1,20 @@
 """Doubts into the review queue, each once, with a reason that a person can read."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
+from collections.abc import Sequence as ListOf
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from irdim.boxes import Box
+from irdim.boxes import IGNORE, Box
 from irdim.dataset import Dataset, Sequence
-from irdim.dataset.records import LABELLED_BACKGROUND, MISPLACED, UNLABELLED, WRONG_CATEGORY
+from irdim.dataset.queue import SAME
+from irdim.dataset.records import LABELLED_BACKGROUND, MISPLACED, TRACK, UNLABELLED, WRONG_CATEGORY
+from irdim.fieldlog import SAMPLE
 from irdim_train.refining.disagreement import Doubt
 
-SAME = 3.0  # px between two proposals of one thing
 CLEAR = 0.4  # of -1..1, from which the labels around are said to agree, or not to
 HALF = 4.0  # nats that make a score of a half
 
@@ -23,22 +25,26 @@ def enqueue_doubts(
     run: Path,
     facts: Mapping[str, Any],
 ) -> Counter[str]:
-    """Put doubts into the queue; returns how many were new, by kind. A label, or a place, that was asked about before is not asked about again.
+    """Put doubts into the queue; returns how many were new, by kind. A label, or a place, that was asked about before, by
+    whatever network and for whatever reason, is not asked about again.
 
     facts: what the provenance says besides, of all of them.
     """
     new: Counter[str] = Counter()
     with data.transaction():
-        asked: dict[tuple[int, int], list[Box]] = {}
+        asked: dict[tuple[int, int], list[tuple[int | None, Box]]] = {}
+        labels: dict[int, set[int]] = {}
         for item in data.queue_items():
-            if item.kind == UNLABELLED:
-                asked.setdefault((item.sequence_id, item.frame), []).append(item.box)
+            if item.kind not in (TRACK, SAMPLE):
+                asked.setdefault((item.sequence_id, item.frame), []).append((item.box_id, item.box))
         for sequence, d in found:
+            if sequence.id not in labels:
+                live = data.boxes(sequence).values()
+                labels[sequence.id] = {b.id for boxes in live for b in boxes if b.label != IGNORE}
             here = asked.setdefault((sequence.id, d.frame), [])
-            if d.kind == UNLABELLED:
-                if any(np.hypot(b.x - d.box.x, b.y - d.box.y) <= SAME for b in here):
-                    continue
-                here.append(d.box)
+            if _was_asked(d, here, labels[sequence.id]):
+                continue
+            here.append((d.box_id, d.box))
             what = f"box {d.box_id}" if d.box_id is not None else f"{d.box.x:.1f},{d.box.y:.1f}"
             new[d.kind] += data.enqueue(
                 key=f"{d.kind}:{sequence.name}:{d.frame}:{what}",
@@ -60,6 +66,17 @@ def enqueue_doubts(
                 },
             )
     return +new
+
+
+def _was_asked(d: Doubt, here: ListOf[tuple[int | None, Box]], labels: Container[int]) -> bool:
+    """here: box ids and places of what was asked about on the frame; labels: ids that are live. Of two labels side by side each is asked about."""
+    for box_id, box in here:
+        if d.box_id is not None and box_id == d.box_id:
+            return True
+        another = d.box_id is not None and box_id in labels
+        if not another and np.hypot(box.x - d.box.x, box.y - d.box.y) <= SAME:
+            return True
+    return False
 
 
 def reason(d: Doubt) -> str:
