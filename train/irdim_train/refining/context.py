@@ -18,11 +18,11 @@ WEIGHT = 3.0  # nats between all neighbours for and all against
 def with_context(doubt: Doubt, labels: Mapping[int, Sequence[Box]], length: int) -> Doubt:
     """The same doubt with its excess changed by up to WEIGHT nats. labels: by frame; length: frames of the sequence.
 
-    Where nothing near in time is labelled, nobody has labelled there, and nothing is said.
+    Where nothing near in time is labelled, nobody has labelled there, and nothing is said; nor where a label of it may lie in what is ignored.
     """
     frames = [f for f in range(doubt.frame - AROUND, doubt.frame + AROUND + 1) if 0 <= f < length and f != doubt.frame]
     around = [[b for b in labels.get(f, ()) if b.label != IGNORE] for f in frames]
-    if not any(around) or any(b.label == IGNORE for f in frames for b in labels.get(f, ())):
+    if not any(around) or any(_may_hide(b, doubt, f) for f in frames for b in labels.get(f, ()) if b.label == IGNORE):
         return doubt
     if doubt.kind == UNLABELLED:
         for_it = 2 * _share(doubt, frames, around, doubt.box.label) - 1
@@ -45,9 +45,7 @@ def _nearer(doubt: Doubt, labels: Mapping[int, Sequence[Box]], frames: list[int]
             (abs(f - doubt.frame), b)
             for f, boxes in zip(frames, around, strict=True)
             for b in boxes
-            if (f < doubt.frame) == past
-            and b.label == label.label
-            and _apart(b, doubt.box) <= REACH + SPEED * abs(f - doubt.frame)
+            if (f < doubt.frame) == past and b.label == label.label and _apart(b, doubt.box) <= _reach(doubt, f)
         ]
         if not near:
             return 0.0
@@ -58,6 +56,17 @@ def _nearer(doubt: Doubt, labels: Mapping[int, Sequence[Box]], frames: list[int]
     return float(np.clip((_apart(label, way) - _apart(doubt.box, way)) / max(doubt.away, 1e-3), -1, 1))
 
 
+def _may_hide(ignored: Box, doubt: Doubt, frame: int) -> bool:
+    """Whether a label of the same thing on that frame may lie in a region to ignore."""
+    dx, dy, reach = abs(ignored.x - doubt.box.x), abs(ignored.y - doubt.box.y), _reach(doubt, frame)
+    return dx <= ignored.w / 2 + reach and dy <= ignored.h / 2 + reach
+
+
+def _reach(doubt: Doubt, frame: int) -> float:
+    """px; how far a label of the same thing lies on that frame."""
+    return REACH + SPEED * abs(frame - doubt.frame)
+
+
 def _apart(a: Box, b: Box) -> float:
     return float(np.hypot(a.x - b.x, a.y - b.y))
 
@@ -65,7 +74,7 @@ def _apart(a: Box, b: Box) -> float:
 def _share(doubt: Doubt, frames: list[int], around: list[list[Box]], label: str | None) -> float:
     """Share of the frames around that have a label near, of that kind where one is given."""
     near = [
-        any(_apart(b, doubt.box) <= REACH + SPEED * abs(frame - doubt.frame) for b in boxes if label in (None, b.label))
+        any(_apart(b, doubt.box) <= _reach(doubt, frame) for b in boxes if label in (None, b.label))
         for frame, boxes in zip(frames, around, strict=True)
     ]
     return float(np.mean(near))
