@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -50,6 +49,7 @@ class Budget:
             return True
 
     def charge(self, kind: str, size: int) -> None:
+        """size: bytes of a log that `take` has counted. They may overdraw the kind's bucket, which then gives nothing until it has filled again."""
         with self._lock:
             self._buckets[kind].take(self._clock(), 0, size)
 
@@ -78,12 +78,12 @@ class Merger:
     def __init__(self, *, seconds: float, radius: float) -> None:
         """seconds: since it was last logged, by the frames' times; radius: px on the sensor that count as one place. 0 seconds: never merge."""
         self._seconds, self._radius = seconds, radius
-        self._logged: deque[tuple[float, Verdict]] = deque()
+        self._logged: list[tuple[float, Verdict]] = []
 
     def repeats(self, verdict: Verdict, at: float) -> bool:
         """Whether a suspect of this kind was logged at this place or on this track; for low confidence, one of any kind. A sample never repeats."""
-        while self._logged and not 0 <= at - self._logged[0][0] < self._seconds:
-            self._logged.popleft()
+        # either way: a still is noted on its own frame, and what comes with the tracker's lag is about an earlier one
+        self._logged = [(t, other) for t, other in self._logged if abs(at - t) < self._seconds]
         return any(self._same(verdict, other) for _, other in self._logged)
 
     def note(self, verdict: Verdict, at: float) -> None:

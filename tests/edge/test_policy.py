@@ -77,6 +77,18 @@ def test_a_suspect_is_merged_with_one_of_its_place_or_track(other, at, repeats):
     assert merger().repeats(other, at) is repeats
 
 
+def test_a_verdict_on_an_earlier_frame_forgets_nothing():
+    """A still is noted at once, a miss with the tracker's lag."""
+    m = Merger(seconds=60.0, radius=8.0)
+    m.note(verdict("still"), 100.0)
+    assert not m.repeats(verdict("missed", x=90.0, track=2), 99.8)
+    assert m.repeats(verdict("still"), 100.04)
+    m.note(verdict("missed", x=90.0, track=2), 99.8)
+    late = verdict("missed", x=90.0, track=2)
+    assert not m.repeats(late, 159.9)  # than its own minute, not than that of the first one
+    assert not m.repeats(verdict("still"), 160.0)
+
+
 def test_zero_seconds_merge_nothing_and_samples_hide_nothing():
     assert not merger(seconds=0.0).repeats(verdict(), 100.0)
     m = Merger(seconds=60.0, radius=8.0)
