@@ -2,7 +2,8 @@
 
 Each file is written under a temporary name, synced and renamed, so a kill or a power cut leaves it whole or not there. Bounded in bytes, number
 and age. What goes first is stated (`Entry.value`): suspects by score, then samples, then tallies, of equals the oldest; every eviction is on record
-in `evicted.jsonl`, synced before the file goes. What is in the spool leaves it in two ways only: evicted, or uploaded and verified.
+in `evicted.jsonl`, synced before the file goes. What is in the spool leaves it in three ways only: evicted, uploaded and verified, or, where it is
+damaged, set aside into `damaged/`, whose oldest go on the same record.
 """
 
 import contextlib
@@ -208,7 +209,8 @@ class Spool:
         oldest = self._clock() - self.bounds.days * DAY
         old = [e for e in waiting if CLOCK_SET <= _time(e.name) < oldest]
         self._evict(old, "age")
-        return [e for e in waiting if e not in old] if old else waiting
+        gone = {e.name for e in old}
+        return [e for e in waiting if e.name not in gone]
 
     def _evict(self, leaving: list[Entry], why: str) -> None:
         if leaving:

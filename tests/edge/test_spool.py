@@ -15,7 +15,7 @@ from irdim.errors import InputError
 from irdim.fieldlog import pack_log, read_log
 from irdim_edge.json_lines import JsonLines
 from irdim_edge.spool import DAMAGED, DAY, EVICTED, OLDER, Bounds, Spool, recorded
-from irdim_edge.spool_index import INDEX
+from irdim_edge.spool_index import INDEX, Entry
 
 SIZE = len(pack_log(suspect(0))[1])
 
@@ -147,6 +147,20 @@ def test_age_counts_when_nothing_is_added_too(tmp_path):
     box.expire()
     assert box.entries() == []
     assert [line["why"] for line in evictions(tmp_path)] == ["age"]
+
+
+def test_old_logs_are_told_from_the_others_in_one_pass(tmp_path, monkeypatch):
+    """Under the spool's lock, for which frames' suspects wait: 5,000 of them took seconds."""
+    now = datetime(2026, 6, 1, tzinfo=timezone.utc).timestamp()
+    box = Spool(tmp_path, Bounds(1 << 30, 1000), clock=lambda: now)
+    for n in range(60):
+        box.accept(f"20260{1 if n % 2 else 5}31T0000000{n:02}Z-missed-{n:016x}.irlog", b"x", "missed", 0.5)
+    compared = []
+    monkeypatch.setattr(Entry, "__eq__", lambda one, other: bool(compared.append(1)))
+    box.bounds = Bounds(1 << 30, 1000, days=30)
+    box.expire()
+    assert (len(box.entries()), box.evicted["missed"]) == (30, 30)
+    assert len(compared) <= 60
 
 
 def test_the_index_forgets_what_left_long_ago(tmp_path):
