@@ -22,7 +22,7 @@ class JsonLines:
         sync_folder(path.parent)
 
     def write(self, value: dict[str, Any]) -> None:
-        """Append one object, whole or, where the disk is full, not at all (OSError)."""
+        """Append one object, whole or not at all. Raises OSError where the disk is full or broken, ValueError where it holds NaN or infinity."""
         data = json.dumps(value, allow_nan=False, separators=(",", ":")).encode() + b"\n"
         size = os.fstat(self._fd).st_size
         try:
