@@ -6,7 +6,7 @@ JOBS ?= 2
 GPU_PYTHON ?= $(BIN)/python
 # the pinned versions have no builds for CPython 3.10, which takes the newest that it can
 PINS := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.version_info >= (3, 11) else "")')
-TORCH := torch==2.13.0
+TORCH := $(shell grep '^torch==' constraints.txt)
 
 .PHONY: setup check test test-all test-edge test-install test-arm64 test-gpu demo clean
 

@@ -1,6 +1,6 @@
 """Train Ultralytics' YOLO11n from scratch on what irdim's network sees, and keep what it finds for bench/detection.py --yolo OUT.
 
-    python -m venv yolo && yolo/bin/pip install ultralytics==8.4.190 torch==2.13.0 torchvision==0.28.0
+    python -m venv yolo && yolo/bin/pip install ultralytics==8.4.190 torchvision==0.28.0  # brings its torch
     python bench/yolo.py DATA OUT --python yolo/bin/python --minutes 30 [--tile 128 --size 320] [--inputs INPUTS]
 
 Its three channels are the three differences, registered, high-passed and in units of noise sigma, in 8 bits (8 grey levels a sigma near zero).

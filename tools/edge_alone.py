@@ -22,6 +22,7 @@ from irdim.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / ".edge"
+PINS = ROOT / "constraints.txt"
 PYTHONS = "3.10", "3.11", "3.12"
 PRECISIONS = "fp32", "int8"
 RADIUS, SCORE, SHARE = 0.5, 1e-3, 0.995
@@ -82,12 +83,21 @@ def edge_alone(
 
 def make_environment(python: Path, wheel: Path, path: Path) -> Path:
     """A virtual environment with irdim[edge] in it."""
+    install_edge(new_environment(python, path), wheel, pins_of(python))
+    return path
+
+
+def new_environment(python: Path, path: Path) -> Path:
+    """A virtual environment, unless it is there; its python."""
     if not (path / "bin" / "pip").exists():
         run(python, "-m", "venv", path)
+    return path / "bin" / "python"
+
+
+def pins_of(python: Path) -> Path:
+    """The constraints that this Python takes: the pinned versions have no builds for CPython 3.10."""
     asked = subprocess.run([python, "-c", "import sys; print(sys.version_info >= (3, 11))"], capture_output=True)
-    pins = ROOT / "constraints.txt" if b"True" in asked.stdout else Path(os.devnull)
-    install_edge(path / "bin" / "python", wheel, pins)
-    return path
+    return PINS if b"True" in asked.stdout else Path(os.devnull)
 
 
 def judge(name: str, compared: Compared, precision: str) -> None:

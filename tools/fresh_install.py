@@ -4,14 +4,13 @@ Builds both, installs the wheel with all that train, export and edge need into .
 detections by its three commands, and does that again with what was installed from the sdist. A second run uses the environment again.
 """
 
-import os
 import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from edge_alone import find_python, install, run, without_paths
+from edge_alone import PINS, find_python, install, new_environment, pins_of, run, without_paths
 from rich.console import Console
 
 import irdim
@@ -20,7 +19,6 @@ from irdim.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / ".install"
-TORCH = "torch==2.13.0"
 LOOP = """
 irdim-train --version
 irdim-train --help
@@ -46,16 +44,17 @@ def fresh_install(
     if python is None:
         raise InputError(f"CPython {version} is not here; install it (pyenv install {version})")
     FOLDER.mkdir(exist_ok=True)
-    environment = FOLDER / version
-    if not (environment / "bin" / "pip").exists():
-        run(python, "-m", "venv", environment)
-    own = environment / "bin" / "python"
-    pins = ROOT / "constraints.txt" if sys.version_info >= (3, 11) else Path(os.devnull)
-    run(own, "-m", "pip", "install", "-q", TORCH)
+    own, pins = new_environment(python, FOLDER / version), pins_of(python)
+    run(own, "-m", "pip", "install", "-q", torch_pin())
     for built in build_both(FOLDER / "dist"):
         install(own, built, pins, extras="train,export,edge")
-        go_once(environment / "bin", FOLDER / "work")
+        go_once(own.parent, FOLDER / "work")
         console.print(f"{built.name}: installed on CPython {version}, from sequences to detections")
+
+
+def torch_pin() -> str:
+    """The pinned version, which every Python takes, as in the Makefile."""
+    return next(line for line in PINS.read_text().splitlines() if line.startswith("torch=="))
 
 
 def build_both(folder: Path) -> tuple[Path, Path]:

@@ -109,7 +109,7 @@ def prepare(wheel: Path, recordings: Path) -> Path:
     python = work / "venv" / "bin" / "python"
     if not inside(work / "venv" / "bin" / "pip").exists():
         enter("python3", "-m", "venv", work / "venv")
-    shutil.copy(edge.ROOT / "constraints.txt", inside(work / "pins.txt"))
+    shutil.copy(edge.PINS, inside(work / "pins.txt"))
     edge.install_edge(python, work / wheel.name, work / "pins.txt", prefix=(*ENTER, DEBIAN), env=environment())
     machine = subprocess.run([*ENTER, DEBIAN, "uname", "-m"], capture_output=True, text=True).stdout.strip()
     if machine != "aarch64":

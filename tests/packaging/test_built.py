@@ -11,6 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
+import fresh_install
 from fresh_install import ROOT, build_both
 
 import irdim
@@ -26,6 +27,22 @@ def built(tmp_path_factory) -> tuple[Path, Path]:
 def tracked(*folders: str) -> set[str]:
     listed = subprocess.run(["git", "ls-files", "-z", *folders], cwd=ROOT, capture_output=True, text=True, check=True)
     return {name for name in listed.stdout.split("\0") if name and (ROOT / name).exists()}
+
+
+@pytest.mark.parametrize(("new", "pins"), [(True, "constraints.txt"), (False, "null")])
+def test_a_python_is_given_the_pins_that_it_has_builds_for_whichever_python_asks(tmp_path, monkeypatch, new, pins):
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\necho {new}\n")  # what it says of being 3.11 or later
+    python.chmod(0o755)
+    given = []
+    monkeypatch.setattr(fresh_install, "FOLDER", tmp_path)
+    monkeypatch.setattr(fresh_install, "find_python", lambda version: python)
+    monkeypatch.setattr(fresh_install, "build_both", lambda folder: [tmp_path / "irdim.whl"])
+    monkeypatch.setattr(fresh_install, "install", lambda own, built, pins, extras: given.append(pins.name))
+    monkeypatch.setattr(fresh_install, "run", lambda *words: None)
+    monkeypatch.setattr(fresh_install, "go_once", lambda programs, work: None)
+    fresh_install.fresh_install("3.10")
+    assert given == [pins]
 
 
 @pytest.mark.slow
