@@ -98,7 +98,7 @@ def export(
         progress("writing ONNX")
         write_onnx(model, card.input.channels, fp32)
         progress("choosing calibration patches")
-        wholes = whole_inputs(card, data, WHOLE_FRAMES)
+        wholes = list(whole_inputs(card, data, WHOLE_FRAMES))
         calibration = choose_patches(patches, card.input, options.calibration, wholes=wholes)
         equalised = equalise(model, calibration.inputs)
         source = folder / "equalised.onnx"

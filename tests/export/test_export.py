@@ -26,7 +26,7 @@ from irdim_train.torch_engine import TorchEngine
 def test_fp32_graph_gives_what_torch_gives(small_run, small_bundle, small_data):
     model, card = load_model(small_run)
     with Dataset.open(small_data) as data:
-        image = whole_inputs(card, data, 1)[0]
+        image = next(whole_inputs(card, data, 1))
     expected = TorchEngine(model).run(image)
     assert np.abs(open_engine(Bundle.load(small_bundle).graph("fp32")).run(image) - expected).max() < 1e-3
 

@@ -117,6 +117,13 @@ def made_up(size: int, seed: int, f1: float) -> dict:
     }
 
 
+def test_patches_that_nobody_scored_are_no_zero():
+    rows = summarise([{**made_up(80, seed, 0.5), "patches": None} for seed in (0, 1)])
+    assert "patches_f1" not in rows[0].means
+    shown = table(rows)
+    assert dict(zip(shown.heads, shown.rows[0], strict=True))["F1 patch"] == "-"
+
+
 def test_seeds_become_mean_and_spread():
     rows = summarise([made_up(80, 0, 0.5), made_up(80, 1, 0.6), made_up(16, 0, 0.1)])
     assert [(r.setting["size"], r.seeds) for r in rows] == [(80, 2), (16, 1)]

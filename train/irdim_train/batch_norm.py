@@ -1,5 +1,8 @@
 """Batch-norm statistics of whole frames, and the whole-frame inputs that they are taken from."""
 
+import itertools
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import nn
@@ -31,8 +34,9 @@ def reestimate_batch_norm(
     model.eval()
 
 
-def whole_inputs(card: ModelCard, data: Dataset, count: int, seed: int = 0) -> list[np.ndarray]:
-    """Network inputs (C, H, W) of `count` whole training frames, spread over the sequences, each with full history."""
+def whole_inputs(card: ModelCard, data: Dataset, count: int, seed: int = 0) -> Iterator[np.ndarray]:
+    """Network inputs (C, H, W) of `count` whole training frames, spread over the sequences, each with full history; made one by one, for 48 of a large
+    sensor would fill gigabytes. Raises InputError, when the first is asked for, where no sequence is long enough."""
     sequences = [s for s in data.sequences("train") if s.length >= card.input.history]
     if not sequences:
         raise InputError(
@@ -40,9 +44,8 @@ def whole_inputs(card: ModelCard, data: Dataset, count: int, seed: int = 0) -> l
         )
     rng = np.random.default_rng(seed)
     picks = rng.permutation(len(sequences))
-    images = []
-    for i in range(count):
-        sequence = sequences[picks[i % len(picks)]]
+    for i in itertools.islice(itertools.cycle(picks), count):
+        sequence = sequences[i]
         newest = int(rng.integers(card.input.history - 1, sequence.length))
         frames = data.frames(sequence)
         history = History(card.input)
@@ -50,5 +53,4 @@ def whole_inputs(card: ModelCard, data: Dataset, count: int, seed: int = 0) -> l
             history.add(Frame(index, float(index), frames[index]))
         stack = history.push(Frame(newest, float(newest), frames[newest]))
         assert isinstance(stack, Stack)
-        images.append(padded_input(stack.frames, card.input, stack.shifts, card.stride))
-    return images
+        yield padded_input(stack.frames, card.input, stack.shifts, card.stride)

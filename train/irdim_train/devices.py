@@ -9,15 +9,20 @@ from irdim.errors import InputError
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """'auto' takes CUDA where there is one. Raises InputError for a device that is not there."""
+    """'auto' takes CUDA where there is one. Raises InputError for a device that is not there, or neither a CPU nor CUDA."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device {name}: torch finds no CUDA here; use --device cpu")
     try:
-        return torch.device(name)
+        device = torch.device(name)
     except RuntimeError:
-        raise InputError(f"device '{name}' is not known; use cpu, cuda or cuda:1") from None
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise InputError(f"device '{name}' is not known; use cpu, cuda or cuda:1")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"device {name}: torch finds no CUDA here; use --device cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"device {name}: there are {torch.cuda.device_count()} GPUs, counted from cuda:0")
+    return device
 
 
 @lru_cache(maxsize=4)

@@ -23,7 +23,7 @@ from irdim.patches import Patches
 from irdim_train.batches import BatchReader
 from irdim_train.crop import crop
 from irdim_train.evaluate import default_split, evaluate
-from irdim_train.runs import CHECKPOINT, MODEL, load_model
+from irdim_train.runs import CHECKPOINT, is_finished, load_model
 from irdim_train.starters import RANDOM
 from irdim_train.torch_engine import TorchEngine
 
@@ -81,7 +81,7 @@ def run_cell(cell: Cell, budget: Budget, out: Path, stage: Callable[[str], None]
                 raise InputError(f"{folder / RESULT}: found with another {what}; choose another --out, or remove it")
         return found
     run = folder / "run"
-    if not (run / MODEL).is_file():
+    if not is_finished(run):
         stage("fit")
         _fit(cell, budget, patches, run)
     stage("score")
@@ -121,7 +121,8 @@ def _fit(cell: Cell, budget: Budget, patches: Path, run: Path) -> None:
 def _score(run: Path, patches: Path, data: Path) -> dict[str, Any]:
     model, card = load_model(run)
     description = json.loads((run / "run.json").read_text())
-    own = score_patches(run, Patches.open(patches))
+    of_patches = Patches.open(patches)
+    own = score_patches(run, of_patches).to_json() if len(of_patches.rows("val")) else None
     lowest = Thresholds(min(FAINT, card.thresholds.low), min(FAINT, card.thresholds.low))
     with Dataset.open(data) as dataset:
         split = default_split(dataset)
@@ -131,7 +132,7 @@ def _score(run: Path, patches: Path, data: Path) -> dict[str, Any]:
         "steps": description["steps"],
         "peak_memory_mb": description["peak_memory_mb"],
         "parameters": sum(p.numel() for p in model.parameters()),
-        "patches": own.to_json(),
+        "patches": own,
         "split": split,
         "frames": metric.at(card.thresholds.report).to_json(),
         "frames_best": metric.best().to_json(),

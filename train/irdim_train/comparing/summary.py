@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from irdim.files import atomic_file, write_json
-from irdim.report import Section, Table, plot, write_report
+from irdim.report import Section, Table, on_white, plot, write_report
 
 AXES = ("data", "backbone", "width", "input", "frame_step", "register", "size")  # seeds are averaged over
 
 
 @dataclass(frozen=True)
 class Row:
-    """One setting over its seeds: mean and (largest - smallest) / 2, where there is more than one seed."""
+    """One setting over its seeds: mean and (largest - smallest) / 2, where there is more than one seed; without what was not measured."""
 
     setting: dict[str, Any]
     seeds: int
@@ -22,12 +22,12 @@ class Row:
     spreads: dict[str, float]
 
 
-MEASURES: dict[str, Callable[[dict[str, Any]], float]] = {
+MEASURES: dict[str, Callable[[dict[str, Any]], float | None]] = {
     "minutes": lambda r: r["minutes"],
     "memory_mb": lambda r: r["peak_memory_mb"],
-    "patches_precision": lambda r: r["patches"]["precision"],
-    "patches_recall": lambda r: r["patches"]["recall"],
-    "patches_f1": lambda r: r["patches"]["f1"],
+    "patches_precision": lambda r: r["patches"] and r["patches"]["precision"],
+    "patches_recall": lambda r: r["patches"] and r["patches"]["recall"],
+    "patches_f1": lambda r: r["patches"] and r["patches"]["f1"],
     "frames_precision": lambda r: r["frames"]["precision"],
     "frames_recall": lambda r: r["frames"]["recall"],
     "frames_f1": lambda r: r["frames"]["f1"],
@@ -55,7 +55,8 @@ def summarise(results: Sequence[dict[str, Any]]) -> list[Row]:
         groups.setdefault(tuple(result["cell"][axis] for axis in AXES), []).append(result)
     rows = []
     for setting, group in groups.items():
-        values = {name: [measure(r) for r in group] for name, measure in MEASURES.items()}
+        measured = {name: [v for r in group if (v := measure(r)) is not None] for name, measure in MEASURES.items()}
+        values = {name: v for name, v in measured.items() if v}
         rows.append(
             Row(
                 dict(zip(AXES, setting, strict=True)),
@@ -85,6 +86,8 @@ def _name(axis: str, value: Any) -> str:
 
 
 def _value(row: Row, name: str) -> str:
+    if name not in row.means:
+        return "-"
     mean, spread = row.means[name], row.spreads[name]
     if name == "minutes":
         return f"{mean:.1f}"
@@ -97,8 +100,6 @@ def _value(row: Row, name: str) -> str:
 
 def write_summary(out: Path, results: Sequence[dict[str, Any]], failed: dict[str, str], command: str) -> list[Row]:
     """compare.json, compare.html and the plots as PNG into `out`."""
-    import base64
-
     rows = summarise(results)
     write_json(
         out / "compare.json",
@@ -120,7 +121,7 @@ def write_summary(out: Path, results: Sequence[dict[str, Any]], failed: dict[str
     }
     for name, figure in figures.items():
         with atomic_file(out / f"{name}.png") as file:
-            file.write(base64.b64decode(figure.png))
+            file.write(on_white(figure))
     sections = [
         Section("Results", [PROTOCOL, *_warnings(results)], [table(rows)]),
         Section("Plots", figures=list(figures.values())),
@@ -139,15 +140,15 @@ PROTOCOL = (
 
 
 def _warnings(results: Sequence[dict[str, Any]]) -> list[str]:
-    """Where whole frames were not those of other scenes."""
-    splits = {r["split"] for r in results} - {"test"}
-    return (
-        [
+    """Where whole frames were not those of other scenes, and where there were no patches to score."""
+    warnings = []
+    if splits := {r["split"] for r in results} - {"test"}:
+        warnings.append(
             f"No test sequences: whole frames are those of {', '.join(sorted(splits))}, on which the threshold was chosen."
-        ]
-        if splits
-        else []
-    )
+        )
+    if any(r["patches"] is None for r in results):
+        warnings.append("No validation patches: scores of patches are left out.")
+    return warnings
 
 
 def _series(rows: Sequence[Row]) -> dict[str, list[Row]]:
@@ -172,7 +173,8 @@ def _draw_f1(axes: Any, rows: Sequence[Row]) -> None:
             sizes = [r.setting["size"] for r in line]
             errors = [100 * r.spreads["frames_f1"] for r in line]
             drawn = axes.errorbar(sizes, [100 * r.means["frames_f1"] for r in line], errors, marker="o", label=name)
-            axes.plot(sizes, [100 * r.means["patches_f1"] for r in line], "--", color=drawn[0].get_color())
+            if all("patches_f1" in r.means for r in line):
+                axes.plot(sizes, [100 * r.means["patches_f1"] for r in line], "--", color=drawn[0].get_color())
         axes.set_xticks(sorted({r.setting["size"] for r in rows}))
         axes.set_xlabel("patch size, px")
     else:
@@ -184,7 +186,8 @@ def _draw_f1(axes: Any, rows: Sequence[Row]) -> None:
             xerr=[100 * r.spreads["frames_f1"] for r in firsts],
             height=0.6,
         )
-        axes.plot([100 * r.means["patches_f1"] for r in firsts], names, "o", fillstyle="none", label="patches")
+        if all("patches_f1" in r.means for r in firsts):
+            axes.plot([100 * r.means["patches_f1"] for r in firsts], names, "o", fillstyle="none", label="patches")
     axes.set_ylabel("F1, %") if len({r.setting["size"] for r in rows}) > 1 else axes.set_xlabel("F1, %")
     axes.legend(fontsize=7)
 
