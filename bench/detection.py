@@ -109,7 +109,7 @@ def engines(path: Path) -> list[tuple[str, ModelCard, Engine, Engine]]:
 
 def score_network(data: Dataset, card: ModelCard, engine: Engine, one: Engine, split: str) -> dict[str, Any]:
     """At the card's threshold."""
-    row = figures(evaluate(card, engine, data, split=split), data, split, card.thresholds.report)
+    row = figures(evaluate(card, engine, data, split=split), data, card.thresholds.report)
     sequence = data.sequences(split)[0]
     detector = Detector(replace(card, interval=None), one)
     frames, spent = data.frames(sequence), []
@@ -128,7 +128,7 @@ def score_classical(data: Dataset, detectors: tuple[str, ...], spec: InputSpec, 
     """At the threshold of the best F1 on the validation clips."""
     threshold = detect(data, detectors, spec, "val")[0].metric.best().threshold
     result, spent = detect(data, detectors, spec, split)
-    return figures(result, data, split, threshold) | cost(spent, data.sequences(split)[0])
+    return figures(result, data, threshold) | cost(spent, data.sequences(split)[0])
 
 
 def detect(data: Dataset, detectors: tuple[str, ...], spec: InputSpec, split: str) -> tuple[Evaluation, list[float]]:
@@ -193,7 +193,7 @@ def score_yolo(
 ) -> dict[str, Any]:
     """What bench/yolo.py found, at the threshold of the best F1 on the validation clips. Without `python` its time is that of the input alone."""
     threshold = scored(data, read_yolo(data, out, evidence, "val")).metric.best().threshold
-    row = figures(scored(data, read_yolo(data, out, evidence, split)), data, split, threshold)
+    row = figures(scored(data, read_yolo(data, out, evidence, split)), data, threshold)
     sequence = data.sequences(split)[0]
     own = cost(_input_times(data, sequence, replace(spec, kind="difference", register=True)), sequence)
     if python is not None:
@@ -235,10 +235,10 @@ def _input_times(data: Dataset, sequence: Sequence, spec: InputSpec) -> list[flo
 # figures
 
 
-def figures(result: Evaluation, data: Dataset, split: str, threshold: float) -> dict[str, Any]:
+def figures(result: Evaluation, data: Dataset, threshold: float) -> dict[str, Any]:
     """One row, shares of 1."""
     metric = result.metric
-    score, wide = metric.at(threshold), rescore(result, data, split, 6.0)
+    score, wide = metric.at(threshold), rescore(result, data, 6.0)
     row: dict[str, Any] = {"protocol": score.protocol, "threshold": round(threshold, 4), "frames": score.frames}
     row |= {
         "f1": score.f1,

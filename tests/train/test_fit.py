@@ -15,13 +15,16 @@ from typer.testing import CliRunner
 from irdim.dataset import Dataset
 from irdim.errors import InputError
 from irdim.patches import Patches
+from irdim.sources import Frame
 from irdim_train import runs
 from irdim_train.choose_threshold import threshold_between
 from irdim_train.cli import app
+from irdim_train.devices import choose_device
 from irdim_train.evaluate import evaluate, rescore
 from irdim_train.fit import fit
 from irdim_train.model import GridDetector
 from irdim_train.runs import FitConfig, load_model, load_tensors
+from irdim_train.staging import held_folder
 from irdim_train.torch_engine import TorchEngine
 
 CONFIG = FitConfig(width=0.125, epochs=3, batch=16)
@@ -39,7 +42,7 @@ def test_the_run_finds_the_targets_of_other_scenes(small_run, small_data):
     model, card = load_model(small_run)
     with Dataset.open(small_data) as data:
         result = evaluate(card, TorchEngine(model), data, split="test")
-        wider = rescore(result, data, "test", 6)
+        wider = rescore(result, data, 6)
     assert result.metric.at(card.thresholds.report).f1 > 0.8
     assert result.warming == 6  # 3 steps of 2 frames
     assert wider.at(card.thresholds.report).true_positives >= result.metric.at(card.thresholds.report).true_positives
@@ -91,6 +94,27 @@ def test_another_config_in_the_same_folder_is_refused(small_patches, tmp_path):
     fit(patches, tmp_path / "run", FitConfig(width=0.125, epochs=0.1, batch=16))
     with pytest.raises(InputError, match="other options"):
         fit(patches, tmp_path / "run", FitConfig(width=0.25, epochs=0.1, batch=16))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("meta", "not known"), ("mps", "not known"), ("gpu", "not known"), ("cuda:99", "finds no CUDA|there are .* GPUs")],
+)
+def test_a_device_that_is_not_there_is_one_line(name, message):
+    with pytest.raises(InputError, match=message):
+        choose_device(name)
+
+
+def test_a_second_one_in_the_same_folder_leaves_the_first_alone(small_patches, tmp_path):
+    patches = Patches.open(small_patches)
+    fit(patches, tmp_path / "run", CONFIG)
+    being_written = tmp_path / "run" / ".checkpoint.pt.x.tmp"
+    being_written.touch()
+    with held_folder(tmp_path / "run", ""), pytest.raises(InputError, match="another irdim-train fit writes here"):
+        fit(patches, tmp_path / "run", CONFIG)
+    assert being_written.exists()
+    fit(patches, tmp_path / "run", CONFIG)  # of a kill, since nobody holds the folder
+    assert not being_written.exists()
 
 
 def test_a_loss_that_is_not_finite_stops_and_names_the_patches(small_patches, tmp_path):
@@ -244,6 +268,26 @@ def test_too_large_a_batch_leaves_nothing_that_blocks_the_next_try(small_patches
     with pytest.raises(InputError, match="fewer than a batch of 9999"):
         fit(patches, tmp_path / "run", FitConfig(batch=9999))
     assert not (tmp_path / "run").exists()
+
+
+def test_whole_frames_are_those_of_the_patches_as_they_were(tmp_path):
+    from rendered import make_data, render_sequence
+
+    from irdim_train.crop import crop
+
+    config = FitConfig(width=0.125, epochs=0.1, batch=16, whole=0.5)
+    make_data(tmp_path / "data", 3)
+    with Dataset.open(tmp_path / "data") as data:
+        crop(data, tmp_path / "patches", size=32, frame_step=1, register=False)
+        patches = Patches.open(tmp_path / "patches")
+        fit(patches, tmp_path / "run", config)
+        frames = [Frame(t, t / 25, f) for t, f in enumerate(render_sequence(9)[0])]
+        data.add_sequence("later", frames, {}, split="train", group="later", source="rendered", who="tests")
+        fit(patches, tmp_path / "run", config)  # what came after the crop is not read
+        box = data.boxes(data.sequence("seq0"))[20][0]
+        data.supersede(box.id, None, who="tests", why="none there")
+    with pytest.raises(InputError, match=r"labels or frames of .* have changed since the run began"):
+        fit(patches, tmp_path / "run", config)
 
 
 def test_corrected_boxes_make_other_patches(small_patches, tmp_path):

@@ -7,14 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from rendered import make_data, render_sequence
 from typer.testing import CliRunner
 
 from irdim.boxes import Box
 from irdim.dataset import Dataset, LabelledBox
 from irdim.dataset.records import WRONG_LABELS
 from irdim.errors import InputError
+from irdim.sources import Frame
 from irdim_train.cli import app
-from irdim_train.refining import RefineOptions, enqueue_doubts, refine
+from irdim_train.refining import RefineOptions, enqueue_doubts, folds, refine
 from irdim_train.refining.context import with_context
 from irdim_train.refining.disagreement import Doubt, judge_frame
 from irdim_train.refining.folds import start_of_folds
@@ -198,9 +201,30 @@ def test_wrong_options_end_in_one_line(small_data, small_run):
 
 
 def test_folds_begin_with_what_has_not_seen_their_labels():
-    for start, folds in ((None, None), ("starter", "starter"), ("/runs/first", "starter")):
-        assert start_of_folds(FitConfig(start=start)) == folds
+    for start, of_folds in ((None, None), ("starter", "starter"), ("/runs/first", "starter")):
+        assert start_of_folds(FitConfig(start=start)) == of_folds
     assert start_of_folds(FitConfig(width=0.25, start="/runs/first")) is None
+
+
+def test_a_fold_of_other_scenes_is_trained_anew(small_run, tmp_path, monkeypatch):
+    trained = []
+
+    def train(patches, out, config, **others):
+        trained.append(out.name)
+        shutil.copytree(small_run, out)
+
+    monkeypatch.setattr(folds, "fit", train)
+    run = tmp_path / "run"
+    shutil.copytree(small_run, run)
+    make_data(tmp_path / "data", 6)
+    with Dataset.open(tmp_path / "data") as data:
+        for _ in range(2):
+            folds.fold_engines(data, run, 2, False, torch.device("cpu"))
+        assert len(trained) == 2
+        frames = [Frame(t, t / 25, f) for t, f in enumerate(render_sequence(9)[0])]
+        data.add_sequence("more", frames, {}, split="train", group="more", source="rendered", who="tests")
+        folds.fold_engines(data, run, 2, False, torch.device("cpu"))
+    assert len(trained) == len(set(trained)) == 4
 
 
 @pytest.mark.slow
@@ -210,9 +234,10 @@ def test_folds_judge_what_they_never_saw_and_are_trained_once(spoilt, small_run,
     shutil.copytree(small_run, run)
     with Dataset.open(folder) as data:
         found = refine(data, run, RefineOptions(folds=2)).ranked
-        written = (run / "folds" / "2-0" / "run.json").stat().st_mtime_ns
+        (fold,) = (run / "folds").glob("2-0-*/run.json")
+        written = fold.stat().st_mtime_ns
         places, s = ranks_of_kind(found), data.sequences("train")[0]
         for kind in set(truth) - {"misplaced"}:  # folds of so short a training find no place to a pixel
             assert places[s.id, kind, truth[kind][0]][0] < FIRST, kind
         refine(data, run, RefineOptions(folds=2))
-        assert (run / "folds" / "2-0" / "run.json").stat().st_mtime_ns == written
+        assert fold.stat().st_mtime_ns == written

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from irdim.boxes import LABELS, Box
 from irdim.dataset import Dataset
@@ -14,6 +15,7 @@ from irdim.errors import InputError
 from irdim.noise import noise_sigma
 from irdim.patches import Patches
 from irdim.scr import local_scr
+from irdim_train.cli import app
 from irdim_train.crop import crop
 from irdim_train.importing import import_sequences, plan_import
 from irdim_train.synth import SynthOptions, sequence_jobs, write_jobs
@@ -34,6 +36,13 @@ def patches(tmp_path_factory):
 def files(folder):
     """Digests of the patch file proper; the data set's holds the time at which it was made."""
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.glob("*.npy")}
+
+
+@pytest.mark.parametrize(("options", "share"), [([], 0.0), (["--whole-frames", "0.5"], 0.5)])
+def test_training_reads_its_few_whole_frames_only_where_asked_to(patches, tmp_path, options, share):
+    words = ["fit", str(patches.path), "--out", str(tmp_path / "run"), "--width", "0.125", "--batch", "16"]
+    done = CliRunner().invoke(app, [*words, "--epochs", "0.1", *options, "--json"], catch_exceptions=False)
+    assert json.loads(done.stdout)["config"]["whole"] == share
 
 
 def test_same_options_same_bytes_with_one_process_and_with_two(patches, tmp_path):

@@ -80,6 +80,12 @@ def test_a_step_can_be_entered_anew_and_shares_make_the_whole(small_data):
     assert sorted(np.concatenate(shares)) == sorted(rows[0])
 
 
+def test_whole_frames_are_named_by_their_sequence(small_data):
+    reader = WholeFrameReader(small_data, InputSpec("single", 1, False), 8, CPU, 1)
+    batch = reader.read([(0, 20), (1, 7)])
+    assert [batch.name(i) for i in range(2)] == ["frame 20 of seq0", "frame 7 of seq1"]
+
+
 def test_every_frame_is_read_once_an_epoch(small_data):
     reader = WholeFrameReader(small_data, InputSpec("single", 2, False), 8, CPU, 3 * 96 * 120)
     seen = np.concatenate([b.rows for b in reader.steps(0, 0, reader.an_epoch, False)])

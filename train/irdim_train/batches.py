@@ -1,8 +1,9 @@
 """Batches of patches in a seeded order that any step can be re-entered at."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -18,11 +19,16 @@ from irdim_train.targets import TargetMaps, target_maps
 
 @dataclass(frozen=True)
 class Batch:
-    """image: (N, C, S, S) float32, channels last; targets: its maps; rows: indices in the patch file."""
+    """image: (N, C, S, S) float32, channels last; targets: its maps; rows: indices in the patch file, or frames; names: of whole frames, for messages."""
 
     image: Tensor
     targets: TargetMaps
     rows: np.ndarray
+    names: Sequence[str] = ()
+
+    def name(self, i: int) -> str:
+        """The i-th, for people."""
+        return self.names[i] if self.names else f"patch {self.rows[i]}"
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,8 @@ WHOLE = Share()
 
 class BatchReader:
     """Reads patches of one split as network input and target maps. One thread at a time: the stacks of a batch are read into one buffer."""
+
+    frames_digest: str | None = None  # it reads no whole frames
 
     def __init__(
         self,
@@ -55,6 +63,7 @@ class BatchReader:
         self.rows = patches.rows(split)
         self._first = np.searchsorted(patches.boxes["patch"], np.arange(len(patches.table) + 1))
         self._raw = np.empty((0, *patches.stacks.shape[1:]), patches.stacks.dtype)
+        self._order = lru_cache(1)(self._drawn)  # of 100,000 patches it takes as long as a step
 
     def read(self, rows: np.ndarray, augment: np.random.Generator | None = None) -> Batch:
         """The patches `rows`; with a generator, turned and mirrored (all alike), each with noise of its own, a share of them laid over others."""
@@ -114,12 +123,15 @@ class BatchReader:
         varied, follows from seed, step and this process's share of each batch alone."""
 
         def prepare(step: int) -> Batch:
-            order = np.random.default_rng([seed, step // self.an_epoch]).permutation(self.rows)
+            order = self._order(seed, step // self.an_epoch)
             at = (step % self.an_epoch) * self.batch
             mine = order[at : at + self.batch][share.rank :: share.ranks]
             return self.read(mine, np.random.default_rng([seed, step, 1 + share.rank]) if augment else None)
 
         return in_order(prepare, start, stop, self.device)
+
+    def _drawn(self, seed: int, epoch: int) -> np.ndarray:
+        return np.random.default_rng([seed, epoch]).permutation(self.rows)
 
 
 def in_order(prepare: Callable[[int], Batch], start: int, stop: int, device: torch.device) -> Iterator[Batch]:

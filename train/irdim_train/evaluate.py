@@ -111,8 +111,8 @@ def pooled(metrics: Iterable[Metric], protocol: str) -> Metric:
     return total
 
 
-def rescore(result: Evaluation, data: Dataset, split: str, radius: float) -> Metric:
-    """The same detections, of the same split, under another radius."""
+def rescore(result: Evaluation, data: Dataset, radius: float) -> Metric:
+    """The same detections under another radius."""
     protocol = CentreDistance(radius).protocol
     return pooled(score_sequences(result, data, protocol).values(), protocol)
 

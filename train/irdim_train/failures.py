@@ -1,13 +1,12 @@
-"""What to say when a step of training fails: which patch has no finite loss, which batch would fit into memory."""
+"""What to say when a step of training fails: which patch or frame has no finite loss, which batch would fit into memory."""
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from irdim_train.batches import Batch
 from irdim_train.loss import paper_loss
 
-NAMED = 5  # patches of a failing batch that are named
+NAMED = 5  # of a failing batch
 MEMORY = (
     "out of memory",
     "can't allocate memory",
@@ -18,17 +17,17 @@ MEMORY = (
 
 
 @torch.no_grad()
-def patches_to_blame(batch: Batch, average: nn.Module, a: float, b: float) -> str:
+def what_to_blame(batch: Batch, average: nn.Module, a: float, b: float) -> str:
     """Those of a batch whose pixels or noise scale are not finite; else the one that the averaged weights, which are still sound, find hardest.
 
     (The loss that failed says nothing: batch norm spreads one bad patch over all.)
     """
-    bad = np.asarray(batch.rows)[~torch.isfinite(batch.image).flatten(1).all(1).cpu().numpy()]
-    if len(bad):
+    bad = torch.nonzero(~torch.isfinite(batch.image).flatten(1).all(1)).flatten().tolist()
+    if bad:
         more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
-        return f"patch {', '.join(str(n) for n in bad[:NAMED])}{more} is not finite"
+        return f"{', '.join(batch.name(i) for i in bad[:NAMED])}{more} is not finite"
     losses = paper_loss(average.eval()(batch.image), batch.targets).each(a, b).nan_to_num(torch.inf)
-    return f"patch {int(batch.rows[int(losses.argmax())])} has the largest"
+    return f"{batch.name(int(losses.argmax()))} has the largest"
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -58,6 +58,7 @@ def fit(
         "config": config.to_json(),
         "patches": str(patches.path.resolve()),
         "patches_digest": digest,
+        "frames_digest": None,
         "data": patches.description["data"],
         "start_digest": None,
         "model": None,
@@ -74,8 +75,13 @@ def fit(
         description["start_digest"] = sha256(start / MODEL)
     state = begin(config, spec, ranks.device, start=start)
     reader = open_reader(patches, spec, config, state.model.stride, ranks)
+    description["frames_digest"] = reader.frames_digest
+    _check_frames(out, description)
     out.mkdir(parents=True, exist_ok=True)
     with held_folder(out, ANOTHER) if ranks.first else contextlib.nullcontext():
+        for path in out.iterdir() if ranks.first else ():
+            if _is_left(path):
+                path.unlink(missing_ok=True)
         if (out / CHECKPOINT).is_file():
             resume(state, out / CHECKPOINT)
         elif ranks.first:
@@ -103,7 +109,10 @@ def open_reader(
         raise InputError(f"--batch {config.batch}: must be a multiple of the {ranks.ranks} processes")
     if config.whole:
         pixels = config.batch * patches.size**2
-        frames = WholeFrameReader(Path(patches.description["data"]), spec, stride, ranks.device, pixels)
+        # what came into the data set after the crop has not been trained on, nor has anybody said that it may be
+        generated = "generated" in patches.description  # of no sequence of the data set
+        cropped = None if generated else set(patches.table["sequence"][patches.rows("train")].tolist())
+        frames = WholeFrameReader(Path(patches.description["data"]), spec, stride, ranks.device, pixels, cropped)
         if config.whole == 1:
             return frames
     reader = BatchReader(patches, spec, "train", stride, ranks.device, config.batch, config.lay_over)
@@ -116,9 +125,7 @@ def open_reader(
 
 def _check_resumes(out: Path, description: dict[str, Any]) -> None:
     """A run that lies in `out` must be the same one."""
-    for left in out.glob(".*.tmp") if out.is_dir() else ():  # of a kill in mid-write
-        left.unlink(missing_ok=True)
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if not out.exists() or (out.is_dir() and all(_is_left(path) for path in out.iterdir())):
         return
     there = read_run(out)
     if FitConfig(**there["config"]) != FitConfig(
@@ -129,6 +136,23 @@ def _check_resumes(out: Path, description: dict[str, Any]) -> None:
         raise InputError(
             f"{out}: its patches {description['patches']} have changed since the run began; choose another --out to train on them as they are now"
         )
+
+
+def _check_frames(out: Path, description: dict[str, Any]) -> None:
+    """Nor may the whole frames, or their labels, be others than they were when it began; a run of before that was noted is believed."""
+    if not (out / DESCRIPTION).is_file():
+        return
+    began = read_run(out).get("frames_digest")
+    if began not in (None, description["frames_digest"]):
+        raise InputError(
+            f"{out}: the labels or frames of {description['data']} have changed since the run began, and its last steps read whole frames; choose another "
+            "--out to train on them as they are now"
+        )
+
+
+def _is_left(path: Path) -> bool:
+    """Whether it is of a kill in mid-write."""
+    return path.name.startswith(".") and path.name.endswith(".tmp")
 
 
 def _finish(

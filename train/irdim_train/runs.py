@@ -71,6 +71,11 @@ class FitConfig:
         return asdict(self)
 
 
+def is_finished(run: Path) -> bool:
+    """Whether there is a run that has ended, with its model and card. Raises InputError as `read_run`."""
+    return (run / DESCRIPTION).is_file() and bool(read_run(run)["model"])
+
+
 def read_run(path: Path) -> dict[str, Any]:
     """run.json. Raises InputError where `path` is not a run."""
     description = read_json(Path(path) / DESCRIPTION, "run (make one with irdim-train fit)")

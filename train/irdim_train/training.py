@@ -20,7 +20,7 @@ from irdim.files import atomic_file
 from irdim_train.batches import Batch, BatchReader
 from irdim_train.devices import use_bfloat16
 from irdim_train.distributed import Ranks
-from irdim_train.failures import batch_that_fits, is_out_of_memory, patches_to_blame
+from irdim_train.failures import batch_that_fits, is_out_of_memory, what_to_blame
 from irdim_train.loss import paper_loss
 from irdim_train.model import GridDetector
 from irdim_train.runs import (
@@ -174,7 +174,10 @@ def train_step(
     state.optimiser.zero_grad(set_to_none=True)
     mean = _gradients(state.model, batch, config, ranks.device)
     if mean is None:
-        fits = batch_that_fits(state.model, batch.image) * ranks.ranks
+        fits = (
+            config.batch * batch_that_fits(state.model, batch.image) // len(batch.image)
+        )  # a whole frame has the pixels of several patches
+        fits -= fits % ranks.ranks
         remedy = (
             f"--batch {fits} fits"
             if fits
@@ -184,8 +187,8 @@ def train_step(
     loss, stopping = ranks.mean(state.model, mean, float(stop))
     if not math.isfinite(loss):
         raise InputError(
-            f"step {state.step}: the loss is not finite ({patches_to_blame(batch, state.average, config.a, config.b)}); the last good checkpoint is "
-            f"{out / CHECKPOINT}; begin again with a lower --learning-rate, or look at these patches"
+            f"step {state.step}: the loss is not finite ({what_to_blame(batch, state.average, config.a, config.b)}); the last good checkpoint is "
+            f"{out / CHECKPOINT}; begin again with a lower --learning-rate, or look at these"
         )
     nn.utils.clip_grad_norm_(state.model.parameters(), GRADIENT_NORM)
     try:

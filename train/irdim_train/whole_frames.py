@@ -3,7 +3,8 @@
 A patch of 80 px is hardly larger than what one cell sees, so most cells of a patch see its border too, which few cells of a frame do.
 """
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Container, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -41,24 +42,46 @@ TURNS = 4  # mirrorings alone. Quarter turns and added noise, as patches have th
 
 
 class WholeFrameReader:
-    """Reads whole frames of the training sequences; a batch holds frames of one shape. The same interface as BatchReader."""
+    """Reads whole frames of training sequences; a batch holds frames of one shape. The same interface as BatchReader.
 
-    def __init__(self, data: Path, spec: InputSpec, stride: int, device: torch.device, pixels: int) -> None:
-        """pixels: about as many a batch holds. Raises InputError where no training frame has full history."""
+    frames_digest: hex SHA-256 of what is read, frames and labels.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        spec: InputSpec,
+        stride: int,
+        device: torch.device,
+        pixels: int,
+        sequences: Container[int] | None = None,
+    ) -> None:
+        """pixels: about as many a batch holds; sequences: ids of those that may be read, None for all. Raises InputError where no training frame has full
+        history."""
         self.spec, self.stride, self.device = spec, stride, device
         self._moments: dict[tuple[int, int], list[tuple[int, int]]] = {}  # (H, W): (sequence, frame) with full history
         self._files: list[Path] = []
+        self._names: list[str] = []
         self._frames = lru_cache(MAPPED)(map_stack)
+        self._order = lru_cache(1)(self._drawn)  # of 100,000 frames it takes longer than a step
         self._boxes: list[np.ndarray] = []
         self._scales: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}  # shifts and sigmas, found once a frame
         with Dataset.open(data) as dataset:
-            for number, sequence in enumerate(dataset.sequences("train")):
+            read = hashlib.sha256()
+            train = [s for s in dataset.sequences("train") if sequences is None or s.id in sequences]
+            for number, sequence in enumerate(train):
                 dataset.frames(sequence)  # is it there, and what was imported?
                 self._files.append(dataset.frames_file(sequence))
-                self._boxes.append(_box_rows(dataset, sequence))
+                self._names.append(sequence.name)
+                rows = _box_rows(dataset, sequence)
+                self._boxes.append(rows)
                 judged = with_full_history(dataset.times(sequence), spec, sequence.interval)
+                read.update(sequence.digest.encode())
+                for part in (judged, *(rows[field] for field in ("patch", "x", "y", "w", "h", "label"))):
+                    read.update(np.ascontiguousarray(part).tobytes())
                 full = [(number, int(f)) for f in np.flatnonzero(judged)]
                 self._moments.setdefault((sequence.height, sequence.width), []).extend(full)
+        self.frames_digest = read.hexdigest()
         self._moments = {shape: moments for shape, moments in self._moments.items() if moments}
         if not self._moments:
             raise InputError(f"{data}: no training frame has {spec.history} frames of history")
@@ -96,9 +119,10 @@ class WholeFrameReader:
         image = _pad(turn_image(image, turn), self.stride)
         targets = target_maps(rows, len(moments), (image.shape[-2], image.shape[-1]), self.stride)
         image = image.contiguous(memory_format=torch.channels_last)
-        return Batch(image, maps_to(targets, self.device), np.array([frame for _, frame in moments]))
+        names = [f"frame {frame} of {self._names[number]}" for number, frame in moments]
+        return Batch(image, maps_to(targets, self.device), np.array([frame for _, frame in moments]), names)
 
-    def _order(self, seed: int, epoch: int) -> list[list[tuple[int, int]]]:
+    def _drawn(self, seed: int, epoch: int) -> list[list[tuple[int, int]]]:
         rng = np.random.default_rng([seed, epoch])
         batches = []
         for shape, moments in self._moments.items():
@@ -158,6 +182,7 @@ class PatchesThenFrames:
     def __init__(self, patches: BatchReader, frames: WholeFrameReader, share: float) -> None:
         """share: of the steps, the last ones, that read whole frames."""
         self._patches, self._frames, self._share = patches, frames, share
+        self.frames_digest = frames.frames_digest
 
     @property
     def an_epoch(self) -> int:

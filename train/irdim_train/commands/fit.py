@@ -40,7 +40,7 @@ def command(
     whole_frames: Annotated[
         float,
         typer.Option(
-            help="Share of the steps, the last ones, that go on with whole frames. 0: patches alone, as the paper does."
+            help="Share of the steps, the last ones, that go on with whole frames. 0: patches alone, as the paper does, and the default for synth --patches."
         ),
     ] = WHOLE_FRAMES,
     freeze_norm: Annotated[bool, typer.Option(help="Keep the batch-norm statistics that --from brings.")] = False,
@@ -104,7 +104,7 @@ def command(
 
     Example: irdim-train fit patches --width 0.5 --minutes 10
     """
-    from irdim.patches import Patches
+    from irdim.patches import Patches, read_description
     from irdim_train.devices import choose_device
     from irdim_train.distributed import join_ranks
     from irdim_train.fit import fit
@@ -114,7 +114,9 @@ def command(
     given = {name for name in context.params if context.get_parameter_source(name).name == "COMMANDLINE"}  # type: ignore[union-attr]
     begins = begin_with(start, {"backbone": backbone, "width": width, "input": input}, given, preset)
     if describe:
-        _describe(begins["backbone"] if given & {"backbone", "preset"} else None, begins["width"], begins["input"], as_json)
+        _describe(
+            begins["backbone"] if given & {"backbone", "preset"} else None, begins["width"], begins["input"], as_json
+        )
         return
     if resume is not None:
         if own := given - {"resume", "device", "as_json"}:
@@ -131,6 +133,8 @@ def command(
     elif size not in ("patch", "full"):
         raise InputError(f"--size {size}: patch or full; another patch size needs another irdim-train crop --size")
     else:
+        # what synth --patches wrote has a few whole frames for the statistics and the threshold, not to train on
+        generated = "generated" in read_description(patches)
         config = FitConfig(
             **begins,
             epochs=EPOCHS if epochs is None else epochs,
@@ -146,7 +150,7 @@ def command(
             snapshots=snapshots,
             evidence=evidence,
             false_alarms=false_alarms,
-            whole=1.0 if size == "full" else whole_frames,
+            whole=1.0 if size == "full" else whole_frames if "whole_frames" in given or not generated else 0.0,
             freeze_norm=freeze_norm,
         )
         out = out or Path("runs") / datetime.datetime.now().strftime("%Y%m%d-%H%M%S")

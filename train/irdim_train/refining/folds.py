@@ -1,6 +1,7 @@
 """Networks that never saw what they judge: the scenes in K parts, and for each part a network trained on the others alone."""
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +15,11 @@ from irdim.patches import SPLITS, Patches
 from irdim_train.distributed import Ranks
 from irdim_train.fit import fit
 from irdim_train.refining.snapshots import snapshot_engines
-from irdim_train.runs import DESCRIPTION, FitConfig, load_model, read_run
+from irdim_train.runs import FitConfig, is_finished, load_model, read_run
 from irdim_train.starters import STARTER, find_starter
 from irdim_train.torch_engine import TorchEngine
 
-FOLDS = "folds"  # in the run's folder: folds/K-i, each a run
+FOLDS = "folds"  # in the run's folder: folds/K-i-DIGEST, each a run; the digest is of the scenes that it left out
 LEFT_OUT = len(SPLITS)  # a split that nobody trains on
 
 
@@ -46,13 +47,13 @@ def fold_engines(
     config = replace(config, start=start_of_folds(config), freeze_norm=False, whole=0.0)
     engines: dict[int, list[Engine]] = {}
     for i in range(folds):
-        out = run / FOLDS / f"{folds}-{i}"
+        out = run / FOLDS / f"{folds}-{i}-{_digest(g for g in groups if part[g] == i)}"
         inside = [s.id for s in data.sequences("train") if part[s.group] == i]
 
         def tell(step: int, total: int, loss: float, i: int = i) -> None:
             progress(f"fold {i + 1} of {folds}", step, total)
 
-        if not _is_finished(out):
+        if not is_finished(out):
             fit(_without(patches, inside), out, config, ranks=Ranks(0, 1, device), progress=tell)
         model, _ = load_model(out)
         own: list[Engine] = [TorchEngine(model, device)]
@@ -67,8 +68,9 @@ def start_of_folds(config: FitConfig) -> str | None:
     return STARTER if ships else None
 
 
-def _is_finished(run: Path) -> bool:
-    return (run / DESCRIPTION).is_file() and bool(read_run(run)["model"])
+def _digest(groups: Iterable[str]) -> str:
+    """Other scenes make other parts: a network that may have seen what it would judge is not taken."""
+    return hashlib.sha256("\0".join(groups).encode()).hexdigest()[:8]
 
 
 def _without(patches: Patches, sequences: list[int]) -> Patches:
