@@ -84,7 +84,8 @@ class Uploader:
     def run_once(self, progress: Callable[[Entry], None] = lambda entry: None) -> int:
         """One pass over all that waits, most valuable first; returns how many got there.
 
-        A file that fails is left for the next pass; several in a row end this one. Failures are noted in `state`.
+        A file that fails is left for the next pass; several in a row end this one. Failures are noted in `state`. Raises OSError where the spool itself
+        cannot be read.
         """
         done = failed = 0
         self.state.last_error = ""
@@ -140,13 +141,23 @@ class Uploader:
         pause = self.interval
         while not self._stopping.is_set():
             last = self._finishing.is_set()
-            done = self.run_once()
+            done = self._pass()
             if last:
                 break
             slower = min(max(pause, 1.0) * 2, LONGEST_WAIT)
             pause = slower if self.state.last_error and not done else self.interval
             self._wake.wait(_jittered(pause))
         self._disconnect()
+
+    def _pass(self) -> int:
+        """As run_once; a spool that cannot be read (its disk is away, too many open files) is noted like a failure on the way, and tried again."""
+        try:
+            return self.run_once()
+        except Exception as error:  # whatever it is, the next pass may work
+            why = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+            self.state.failures += 1
+            self.state.last_error = f"{self.spool.folder}: cannot be read ({why})"
+            return 0
 
     def _allowed(self) -> bool:
         return self.destination.hours.allow(datetime.now())

@@ -221,6 +221,19 @@ def test_the_thread_uploads_what_comes_in_and_stops(tmp_path):
     assert not any(t.name == "uploader" for t in threading.enumerate())
 
 
+def test_a_spool_that_is_away_for_a_moment_is_told_and_does_not_end_uploading(tmp_path):
+    """A disk that is mounted again, or too many open files."""
+    uploader = Uploader(filled(tmp_path / "spool"), Destination((tmp_path / "there").as_uri()), interval=0.05)
+    (tmp_path / "spool").rename(tmp_path / "away")
+    uploader.start()
+    wait_for(lambda: uploader.state.failures)
+    assert uploader.state.last_error == f"{tmp_path / 'spool'}: cannot be read (No such file or directory)"
+    (tmp_path / "away").rename(tmp_path / "spool")
+    wait_for(lambda: uploader.state.uploaded == 3)
+    wait_for(lambda: not uploader.state.last_error)
+    uploader.stop()
+
+
 def test_two_uploaders_do_not_meet(tmp_path):
     spool = filled(tmp_path / "spool")
     other = Spool(tmp_path / "spool", LARGE, adds=False)
