@@ -70,6 +70,31 @@ def test_a_target_that_comes_and_goes_before_an_empty_sky_moves_no_camera():
         assert {estimate_shift(*pair) for pair in zip(frames, frames[k:], strict=False)} == {(0.0, 0.0)}
 
 
+@pytest.mark.parametrize("black", [0.3, 0.5, 0.55, 0.7, 0.85])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_ground_below_a_sky_that_is_clipped_moves_the_camera(black, kind):
+    frames = moved_scene((0.4, -3.3), shape=(240, 320))
+    sky = round(240 * black)
+    for frame in frames:
+        frame[:sky] = 0
+    if kind == np.uint8:
+        frames = [np.clip(frame / 32.0, 0, 255).astype(kind) for frame in frames]
+    assert estimate_shift(*map(texture, frames))[1] == pytest.approx(-3.3, abs=0.1)
+
+
+@pytest.mark.parametrize("targets", [1, 2, 3])
+def test_targets_before_a_sky_that_is_clipped_are_not_the_scene(targets):
+    rng = np.random.default_rng(targets)
+    y, x = np.mgrid[:120, :140] + 0.5
+    for _ in range(10):
+        places = rng.uniform((30, 30), (90, 110), (targets, 2))
+        frames = []
+        for t in range(2):
+            spots = [150 * np.exp(-((x - px - 2 * t) ** 2 + (y - py - t) ** 2) / (2 * 1.5**2)) for py, px in places]
+            frames.append(np.rint(sum(spots)))
+        assert estimate_shift(*map(texture, frames)) == (0.0, 0.0)
+
+
 def test_a_textured_corner_is_enough_for_the_scene():
     shift = (1.6, -2.3)
     older, newer = moved_scene(shift, noise=5.0)

@@ -9,6 +9,9 @@ import numpy as np
 import scipy
 
 LARGEST = 150_000  # pixels; a frame of more is registered at half its size, or less: what counts is texture, of which it has enough
+FLAT = (
+    0.6  # share of the pixels that usually have texture; with half of them, the median of all would be next to nothing
+)
 SMOOTH = 1.5  # px; noise goes, texture stays
 
 
@@ -34,8 +37,12 @@ def texture(frame: np.ndarray) -> Texture:
     smooth = cv2.GaussianBlur(image, (0, 0), math.sqrt(left) / binned) if left > 0 else image
     band = smooth - _large_scales(image, max(6 * SMOOTH / binned, SMOOTH))
     usual = np.abs(band[::4, ::3]).ravel()
+    if (
+        np.count_nonzero(usual) < FLAT * usual.size
+    ):  # a sky that is clipped to black has none, and would hide the ground below it
+        usual = usual[usual > 0]
     usual.partition(usual.size // 2)
-    limit = 6 * float(usual[usual.size // 2])
+    limit = 6 * float(usual[usual.size // 2]) if usual.size else 0.0
     np.clip(band, -limit, limit, out=band)  # one hot pixel or one bright target must not decide
     return Texture(binned, band, scipy.fft.rfft2(band * _window(band.shape), padded(band.shape), workers=1))
 
