@@ -1,7 +1,9 @@
 """The data set: sequences come in whole or not at all, boxes keep their history, any iteration can be rebuilt."""
 
+import contextlib
+import resource
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from irdim.boxes import Box
-from irdim.dataset import Dataset, Sequence, digest_of
+from irdim.dataset import Dataset, NotWritable, Sequence, digest_of
 from irdim.errors import InputError
 from irdim.sources import Frame
 
@@ -308,3 +310,41 @@ def test_frames_that_were_lost_or_exchanged_are_named(data: Dataset) -> None:
     path.unlink()
     with pytest.raises(InputError, match="gone"):
         data.frames(sequence)
+
+
+@contextlib.contextmanager
+def full_disk(data: Dataset) -> Iterator[None]:
+    """No file grows beyond what SQLite's write-ahead log has now: it is what a full disk stops first."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((data.path / "dataset.sqlite-wal").stat().st_size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda data: data.add_box(data.sequence("a"), 1, BOX, who="me", why="w"),
+        lambda data: data.add_device("mast-4", "ab" * 32, who="me"),
+        lambda data: data.remove_device("mast-3", who="me"),
+        lambda data: data.record_refusal("other.irlog", "why"),
+        lambda data: data.settle_refusal("one.irlog"),
+        lambda data: add(data, "b", given=frames(1)),
+    ],
+    ids=["box", "device", "device taken away", "refusal", "refusal settled", "sequence"],
+)
+def test_a_full_disk_is_told_as_such_and_what_was_to_be_written_is_not_there(
+    data: Dataset, write: Callable[[Dataset], object]
+) -> None:
+    added(data)
+    data.add_device("mast-3", "cd" * 32, who="me")
+    data.record_refusal("one.irlog", "why")
+    with full_disk(data), pytest.raises(NotWritable, match=r"cannot be written .*check the disk"):
+        write(data)
+    assert data.boxes(data.sequence("a")) == {}
+    assert [device.name for device in data.devices()] == ["mast-3"]
+    assert [refused.name for refused in data.refused()] == ["one.irlog"]
+    assert leftovers(data) == ["a.npy"]
+    write(data)

@@ -25,7 +25,10 @@ from irdim.sources import Frame, FrameSource
 
 
 class Dataset:
-    """A data set: `with Dataset.open(folder) as data: ...`. Processes may share it: writes wait."""
+    """A data set: `with Dataset.open(folder) as data: ...`. Processes may share it: writes wait.
+
+    Everything that writes raises NotWritable, an InputError, where that cannot be: a full disk, a read-only folder.
+    """
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         """Use `Dataset.open` or `Dataset.create`."""
@@ -136,7 +139,8 @@ class Dataset:
         """Add a sequence with its boxes, whole or not at all. Frames are streamed; `boxes` goes by a frame's position.
 
         Returns None where the same frames are there already (under any name). Raises InputError where the name is there
-        with other frames, where a box is for a frame that is not there, and where its centre lies outside the frame.
+        with other frames, where a box is for a frame that is not there, and where its centre lies outside the frame;
+        NotWritable where it is not the sequence's fault.
         Without `interval` that of the frame source is taken.
         """
         row = _sequences.Row(name, split, group, source, who, why, iteration, interval)

@@ -45,7 +45,7 @@ def remove(store: Store, name: str, *, who: str) -> None:
     with store.transaction():
         if name not in {device.name for device in known(store)}:
             raise InputError(f"{store.folder}: no device '{name}'; irdim-train devices list shows them")
-        store.connection.execute(
+        store.execute(
             "UPDATE devices SET removed = ?, removed_by = ? WHERE name = ? AND removed IS NULL",
             (schema.now(), who, name),
         )

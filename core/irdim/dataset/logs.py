@@ -48,12 +48,13 @@ def tallies(store: Store) -> list[tuple[LogRecord, dict[str, Any]]]:
 
 def refuse(store: Store, name: str, reason: str) -> None:
     with store.transaction():
-        store.connection.execute("DELETE FROM refused WHERE name = ? AND reason = ?", (name, reason))
+        store.execute("DELETE FROM refused WHERE name = ? AND reason = ?", (name, reason))
         store.insert("refused", name=name, reason=reason, at=schema.now())
 
 
 def accept_after_all(store: Store, name: str) -> None:
-    store.connection.execute("UPDATE refused SET settled = ? WHERE name = ? AND settled IS NULL", (schema.now(), name))
+    with store.transaction():
+        store.execute("UPDATE refused SET settled = ? WHERE name = ? AND settled IS NULL", (schema.now(), name))
 
 
 def refused(store: Store) -> list[Refused]:

@@ -33,11 +33,15 @@ class Store:
     def insert(self, table: str, **values: Any) -> int:
         """Insert one row; returns its id."""
         names, marks = ", ".join(values), ", ".join("?" * len(values))
+        cursor = self.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(values.values()))
+        return int(cursor.lastrowid or 0)
+
+    def execute(self, statement: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
+        """A statement that writes. Raises NotWritable."""
         try:
-            cursor = self.connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(values.values()))
+            return self.connection.execute(statement, values)
         except sqlite3.OperationalError as error:  # a full disk, a read-only folder
             raise NotWritable(f"{self.folder}: cannot be written ({error}); check the disk") from None
-        return int(cursor.lastrowid or 0)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -58,7 +62,7 @@ class Store:
         try:
             yield
             for statement in keep:
-                self.connection.execute(statement)
+                self.execute(statement)  # at COMMIT the write-ahead log grows: what fills the disk shows only now
         except BaseException:
             for statement in undo:
                 with contextlib.suppress(
