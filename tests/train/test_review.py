@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import pty
@@ -96,13 +97,14 @@ def test_pictures_show_the_place_before_at_and_after(data, tmp_path):
     assert at[140:152, 140:152].mean() > at.mean() + 60  # the target is in the middle of the second panel
 
 
-def test_a_person_at_a_terminal_is_asked_item_by_item(data):
+def at_a_terminal(data: Path, keys: str) -> tuple[int, str]:
+    """`review --ask` with these keys typed: its exit code, and what is seen."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-c", _RUN, str(data), "--ask", "--by", "anna"], stdin=theirs, stdout=theirs, stderr=theirs
     )
     os.close(theirs)
-    os.write(ours, b"?\ni\ns\nq\n")
+    os.write(ours, "".join(f"{key}\n" for key in keys).encode())
     shown = b""
     while True:
         try:
@@ -112,8 +114,76 @@ def test_a_person_at_a_terminal_is_asked_item_by_item(data):
         if not block:
             break
         shown += block
-    assert process.wait(60) == 0
-    assert "▀" in shown.decode()
-    assert "1 decided by anna" in shown.decode()
-    assert "2 open" in shown.decode()
+    return process.wait(60), shown.decode()
+
+
+def test_a_person_at_a_terminal_is_asked_item_by_item(data):
+    code, shown = at_a_terminal(data, "?isq")
+    assert code == 0
+    assert "▀" in shown
+    assert "1 decided by anna" in shown
+    assert "2 open" in shown
     assert list(labels(data).values()) == ["interference"]
+
+
+def without_frames_of_the_best(data: Path) -> Path:
+    """Takes the frames of the item with the best score away; returns where they were."""
+    best = json.loads(review(str(data), "--json").stdout)[0]
+    gone = data / "frames" / f"{best['sequence']}.npy"
+    gone.unlink()
+    return gone
+
+
+def test_a_person_is_asked_about_the_others_where_the_frames_of_one_are_gone(data):
+    gone = without_frames_of_the_best(data)
+    code, shown = at_a_terminal(data, "tt")
+    assert code == 2
+    assert f"{gone}: the frames" in shown
+    assert "2 decided by anna" in shown
+    assert "1 open" in shown
+    assert list(labels(data).values()) == ["target", "target"]
+
+
+def test_pictures_are_made_of_the_others_where_the_frames_of_one_are_gone(data, tmp_path):
+    gone = without_frames_of_the_best(data)
+    done = review(str(data), "--json", "--picture", str(tmp_path / "pictures"))
+    assert len(json.loads(done.stdout)) == 3
+    assert len(list((tmp_path / "pictures").iterdir())) == 2
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert f"{gone}: the frames" in done.stderr
+
+
+def test_a_person_goes_on_after_a_faster_reviewer_and_after_a_decision_that_cannot_be(data, monkeypatch, capsys):
+    """The second item is decided by somebody else while the first one is looked at; the third is a whole frame, which `t` alone does not label."""
+    from dataclasses import replace
+
+    from irdim.console import stdout_console
+    from irdim_train.commands.review import _ask
+
+    with Dataset.open(data) as opened:
+        first, second, third = opened.queue_items("open")
+        opened._store.connection.execute("UPDATE queue SET kind = 'sample' WHERE id = ?", (third.id,))
+        opened.decide(second.id, "ignore", who="ben", why="faster")
+        monkeypatch.setattr(sys, "stdin", io.StringIO("i\nt\nt\na\n"))
+        assert _ask(stdout_console(), opened, [first, second, replace(third, kind="sample")], "anna") == []
+        made = {i.id: i.decision for i in opened.queue_items("decided")}
+    said = capsys.readouterr().out
+    assert made == {first.id: "interference", second.id: "ignore", third.id: "accept"}
+    assert "decided already: 'ignore' by ben" in said
+    assert "a whole frame; mark the target itself" in said
+    assert "2 decided by anna" in said
+
+
+@pytest.mark.parametrize("more", [["--accept", "1"], ["--list"], ["--port", "0"]])
+def test_an_unknown_kind_is_refused_before_anything_is_decided_or_served(data, more):
+    done = review(str(data), "--kind", "trakc", *more)
+    assert done.returncode == 2
+    assert "--kind trakc: no item of that kind; there are false_alarm, missed" in done.stderr
+    assert labels(data) == {}
+
+
+def test_the_page_shows_no_number_of_items_that_was_asked_for(data):
+    done = review(str(data), "--most", "1", "--port", "0")
+    assert done.returncode == 2
+    assert "--most 1" in done.stderr

@@ -313,6 +313,17 @@ def test_beyond_loopback_a_token_is_needed(data, serve, browser):
     assert len(reviews(data)) == 1
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_it_opens_with_the_kind_that_was_asked_for(data, serve, browser, host):
+    url = serve(data, "--host", host, "--kind", "track")
+    page = opened(browser, re.sub(r"//[^:]+:", "//127.0.0.1:", url))
+    assert page.inner_text("#kind-of") == "track → target"
+    assert page.inner_text("#progress").strip() == "0 of 1 decided"
+    page.keyboard.press("a")
+    page.wait_for_selector("body[data-item='']")
+    assert len(reviews(data)) == 1
+
+
 def test_loopback_answers_no_other_site(data, serve):
     url = serve(data)
     for headers, code in (({"Host": "evil.example"}, "400"), ({"Content-Type": "text/plain"}, "400")):

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from irdim.dataset import Dataset, QueueItem, Sequence
+from irdim.errors import InputError
 from irdim.files import atomic_file
 
 VIEW, ZOOM, GAP = 48, 6, 6  # px of the frame that a panel shows; screen px of each; screen px between panels
@@ -70,15 +71,25 @@ def picture(data: Dataset, item: QueueItem, sequence: Sequence) -> np.ndarray:
     return np.vstack([row, foot])
 
 
-def write_pictures(data: Dataset, items: ListOf[QueueItem], out: Path) -> list[Path]:
-    """A PNG for each item: OUT/ID-KIND.png."""
-    sequences, written = sequence_names(data), []
+def write_pictures(data: Dataset, items: ListOf[QueueItem], out: Path) -> tuple[list[Path], list[str]]:
+    """A PNG for each item that can be shown: OUT/ID-KIND.png. Returns them, and why the others cannot be."""
+    sequences, written, problems = sequence_names(data), [], []
     for item in items:
+        try:
+            strip = picture(data, item, sequences[item.sequence_id])
+        except (InputError, OSError) as error:
+            problems.append(why_not_shown(item, error))
+            continue
         path = out / f"{item.id:06d}-{item.kind}.png"
         with atomic_file(path) as file:
-            file.write(cv2.imencode(".png", picture(data, item, sequences[item.sequence_id]))[1].tobytes())
+            file.write(cv2.imencode(".png", strip)[1].tobytes())
         written.append(path)
-    return written
+    return written, problems
+
+
+def why_not_shown(item: QueueItem, error: Exception) -> str:
+    """One line, of what reading an item's frames raised."""
+    return f"item {item.id} cannot be shown: {error}"
 
 
 def in_characters(pictures: ListOf[np.ndarray]) -> str:

@@ -8,6 +8,7 @@ import sys
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlencode
 
 import typer
 from rich.console import Console
@@ -30,6 +31,7 @@ KEYS = {
     "d": "background",
     "s": "skip",
 }  # as on the page
+UNSEEN = 2  # exit code where an item could not be shown
 SHOWN = 24  # px of the frame that the terminal shows around an item
 
 
@@ -46,7 +48,7 @@ def command(
     ] = None,
     by: Annotated[str | None, typer.Option(help="Who decides; your login name if not set.")] = None,
     kind: Annotated[str | None, typer.Option(help="Only items of this kind (missed, false_alarm, ...).")] = None,
-    most: Annotated[int, typer.Option(help="Only so many items, the best scores first; 0: all.")] = 0,
+    most: Annotated[int, typer.Option(help="In the terminal: only so many items, the best scores first; 0: all.")] = 0,
     picture: Annotated[Path | None, typer.Option(metavar="OUT", help="Write a PNG of each listed item here.")] = None,
     ask: Annotated[
         bool | None, typer.Option("--ask/--list", help="In the terminal: ask item by item, or only list.")
@@ -71,50 +73,62 @@ def command(
 
     who = by or login_name()
     if ask is None and not (decide or accept or picture or as_json):
-        _page(data, host, port, who, browser)
+        if most:
+            raise InputError(
+                f"--most {most}: for the terminal (--list, --ask, --json, --picture); leave it out, the page can be left at any time"
+            )
+        _page(data, host, port, who, browser, kind)
         return
     wanted = [_decision(text) for text in decide or []] + [(number, "accept") for number in accept or []]
     console = stdout_console(soft_wrap=True)
     with Dataset.open(data) as opened:
+        _check_kind(opened, kind)
         with opened.transaction():  # all that was named, or nothing
             for number, decision in wanted:
                 opened.decide(number, decision, who=who, why="review")
-        known = opened.queue_progress()["kinds"]
-        if kind is not None and kind not in known:
-            raise InputError(f"--kind {kind}: no item of that kind; there are {', '.join(known) or 'none at all'}")
 
         def waiting() -> "list[QueueItem]":
             return [i for i in opened.queue_items("open") if kind is None or i.kind == kind]
 
         items = waiting()
         listed = items[: most or None]
-        pictures = reviewing.write_pictures(opened, listed, picture) if picture else []
+        pictures, problems = reviewing.write_pictures(opened, listed, picture) if picture else ([], [])
+        for problem in problems:
+            print(f"error: {problem}", file=sys.stderr)
         if as_json:
             names = reviewing.sequence_names(opened)
             print(json.dumps([reviewing.as_json(i, names[i.sequence_id].name) for i in listed]))
-            return
+            raise typer.Exit(UNSEEN if problems else 0)
         if wanted:
             console.print(f"{len(wanted)} decided by {who}")
         if pictures:
             console.print(f"{len(pictures)} pictures in {picture}")
         if ask and listed:
-            _ask(console, opened, listed, who)
+            problems += _ask(console, opened, listed, who)
         elif ask is not None or not wanted:
             _list(console, opened, listed)
         console.print(f"{len(waiting())} open")
+        raise typer.Exit(UNSEEN if problems else 0)
 
 
-def _page(data: Path, host: str, port: int, who: str, browser: bool) -> None:
-    """Serve the page until Ctrl-C."""
+def _check_kind(data: "Dataset", kind: str | None) -> None:
+    known = data.queue_progress()["kinds"]
+    if kind is not None and kind not in known:
+        raise InputError(f"--kind {kind}: no item of that kind; there are {', '.join(known) or 'none at all'}")
+
+
+def _page(data: Path, host: str, port: int, who: str, browser: bool, kind: str | None) -> None:
+    """Serve the page until Ctrl-C. kind: of the items that it begins with."""
     from irdim.dataset import Dataset
     from irdim_train.review_page import serve
 
     with Dataset.open(data) as opened:
-        counts = opened.queue_progress()["kinds"].values()
-    waiting = sum(c["all"] - c["decided"] for c in counts)
+        _check_kind(opened, kind)
+        counts = opened.queue_progress()["kinds"]
+    waiting = sum(c["all"] - c["decided"] for name, c in counts.items() if kind in (None, name))
     try:
-        kind, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listening = socket.create_server(address[:2], family=kind)
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.create_server(address[:2], family=family)
     except OSError as error:
         raise InputError(
             f"{host}:{port}: the page cannot be served there ({error.strerror}); choose another --port or --host"
@@ -126,6 +140,7 @@ def _page(data: Path, host: str, port: int, who: str, browser: bool) -> None:
         if token and ipaddress.ip_address(bound).is_unspecified:
             name = socket.gethostname()
         url = f"http://{name}:{port}/" + (f"?token={token}" if token else "")
+        url += f"#{urlencode({'kind': kind})}" if kind else ""  # as main.js writes what is chosen on the page
         print(f"{number_of(waiting, 'open question')}; review at {url}  (Ctrl-C ends it)", flush=True)
         if browser and sys.stdout.isatty():
             webbrowser.open(url)
@@ -148,30 +163,46 @@ def _list(console: Console, data: "Dataset", items: "list[QueueItem]") -> None:
     console.print(table)
 
 
-def _ask(console: Console, data: "Dataset", items: "list[QueueItem]", who: str) -> None:
-    """Item by item: show it, read one letter, record the decision at once."""
-    from irdim_train.reviewing import in_characters, panels, sequence_names
+def _ask(console: Console, data: "Dataset", items: "list[QueueItem]", who: str) -> list[str]:
+    """Item by item: show it, read one letter, record the decision at once. Returns why items could not be shown; those are not asked about."""
+    from irdim.dataset.queue import AlreadyDecided
+    from irdim_train.reviewing import in_characters, panels, sequence_names, why_not_shown
 
     names = sequence_names(data)
     letters = "  ".join(f"[b]{k}[/b] {name}" for k, name in KEYS.items())
-    decided = 0
+    decided, problems = 0, []
     for number, item in enumerate(items, 1):
         sequence = names[item.sequence_id]
         console.print(f"\n{number} of {len(items)}: {item.kind}, score {item.score:.3f}, proposes {item.box.label}")
         console.print(f"{sequence.name} frame {item.frame}, ({item.box.x:.1f}, {item.box.y:.1f}): {item.reason}")
+        try:
+            shown = in_characters(panels(data, item, sequence, SHOWN))
+        except (InputError, OSError) as error:
+            problems.append(why_not_shown(item, error))
+            print(f"error: {problems[-1]}", file=sys.stderr)
+            continue
         console.print("before, at, after, difference; the place is in the middle")
-        console.print(in_characters(panels(data, item, sequence, SHOWN)), no_wrap=True, crop=True, markup=True)
+        console.print(shown, no_wrap=True, crop=True, markup=True)
         while True:
             console.print(f"{letters}  [b]q[/b] quit: ", end="", markup=True)
             answer = sys.stdin.readline().strip().lower()[:1] or "q"
             if answer == "q":
                 console.print(f"{decided} decided by {who}")
-                return
-            if answer in KEYS:
+                return problems
+            if answer not in KEYS:
+                continue
+            try:
+                data.decide(item.id, KEYS[answer], who=who, why="review")
+            except AlreadyDecided as error:  # by another reviewer, while this one looked
+                console.print(str(error))
                 break
-        data.decide(item.id, KEYS[answer], who=who, why="review")
-        decided += answer != "s"
+            except InputError as error:  # nothing was written: another decision may do
+                console.print(str(error))
+                continue
+            decided += answer != "s"
+            break
     console.print(f"{decided} decided by {who}; that was all")
+    return problems
 
 
 def _decision(text: str) -> tuple[int, str]:
