@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,12 @@ from irdim.errors import InputError
 from irdim.grid import CONFIDENCE
 from irdim.sources import Frame
 from irdim.tracks import TrackerOptions
+from irdim_train import mining
 from irdim_train.cli import app
 from irdim_train.evaluate import Found
 from irdim_train.mining import mine
 from irdim_train.mining.following import follow_detections
-from irdim_train.mining.run import MineOptions, choose_sequences
+from irdim_train.mining.run import CRAWLS, CRAWLS_FOR, LEAST, Mined, MineOptions, choose_sequences, open_tracker
 from irdim_train.models import open_model
 
 OPTIONS = TrackerOptions(report=0.5)
@@ -146,6 +148,31 @@ def test_the_command_answers_and_refuses(recordings, small_run):
         result = runner.invoke(app, ["mine", str(small_run), "--data", str(recordings), *words])
         assert isinstance(result.exception, InputError)
         assert part in str(result.exception)
+
+
+def test_the_command_asks_from_the_score_that_iterate_asks_from_and_its_help_says_so(
+    recordings, small_run, monkeypatch
+):
+    given = []
+    monkeypatch.setattr(
+        mining, "mine", lambda data, chosen, card, engine, options, **_: given.append(options) or Mined()
+    )
+    for words in ([], ["--least", "0.1", "--still-speed", "0.02"]):
+        assert CliRunner().invoke(app, ["mine", str(small_run), "--data", str(recordings), *words]).exit_code == 0
+    as_iterate = MineOptions(open_tracker(open_model(small_run)[0].thresholds.report))
+    assert given[0] == as_iterate
+    assert given[1] == replace(as_iterate, least=0.1, tracker=replace(as_iterate.tracker, still_speed=0.02))
+    said = " ".join(CliRunner().invoke(app, ["mine", "--help"], env={"COLUMNS": "400"}).stdout.split())
+    assert f"a lower score; {LEAST} if not set" in said
+    assert f"less than this for {CRAWLS_FOR} frames" in said
+    assert f"has no misses; {CRAWLS} if not set" in said
+
+
+def test_the_command_takes_no_number_of_questions_below_0(recordings, small_run):
+    done = CliRunner().invoke(app, ["mine", str(small_run), "a", "--data", str(recordings), "--most", "-3"])
+    assert done.exit_code == 2
+    with Dataset.open(recordings) as data:
+        assert not data.queue_items()
 
 
 def test_a_rejected_miss_is_not_asked_again_by_another_network(recordings, small_run):

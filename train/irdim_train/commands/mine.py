@@ -38,26 +38,28 @@ def command(
         ),
     ] = 2.0,
     still_speed: Annotated[
-        float,
+        float | None,
         typer.Option(
-            help="px a frame; what moves less than this for 10 frames, on the sensor or against the background, is proposed as interference and has no misses."
+            help="px a frame; what moves less than this for 10 frames, on the sensor or against the background, is proposed as interference "
+            "and has no misses; 0.15 if not set."
         ),
-    ] = 0.15,
+    ] = None,
     lag: Annotated[int, typer.Option(help="Frames before and after that a verdict looks at.")] = 5,
-    least: Annotated[float, typer.Option(help="Ask nothing of a lower score.")] = 0.4,
-    most: Annotated[int, typer.Option(help="Ask about at most so many frames of a sequence; 0: all.")] = 0,
+    least: Annotated[float | None, typer.Option(help="Ask nothing of a lower score; 0.45 if not set.")] = None,
+    most: Annotated[int, typer.Option(min=0, help="Ask about at most so many frames of a sequence; 0: all.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Ask about what the network probably missed (a track with a gap) or wrongly reported (once, with nothing before or after).
 
-    A sequence without labels also gets its confirmed tracks proposed as labels. Nothing changes until somebody decides.
+    Confirmed tracks are proposed as labels of their frames that have none there, whether the sequence has labels or not. Nothing changes
+    until somebody decides.
 
     Example: irdim-train mine runs/first 'log-*' --data data --max-speed 4
     """
     from irdim.dataset import Dataset
     from irdim_train.mining import MineOptions, mine
-    from irdim_train.mining.run import choose_sequences, open_tracker
+    from irdim_train.mining.run import CRAWLS, LEAST, choose_sequences, open_tracker
     from irdim_train.models import open_model
 
     card, engine, trained_on = open_model(run, device=device)
@@ -72,7 +74,7 @@ def command(
         max_gap=max_gap,
         max_speed=max_speed,
         max_turn=max_turn,
-        still_speed=still_speed,
+        still_speed=CRAWLS if still_speed is None else still_speed,
         lag=lag,
     )
     with Dataset.open(where) as dataset, progress_bar("mine") as bar:
@@ -83,7 +85,7 @@ def command(
             chosen,
             card,
             engine,
-            MineOptions(tracker, least, most),
+            MineOptions(tracker, LEAST if least is None else least, most),
             by={"run": str(run)},
             progress=lambda s: bar.update(task, advance=1, description=f"mine {s.name}"),
         )
