@@ -27,8 +27,9 @@ from irdim.errors import InputError
 from irdim_edge.config import load_config
 from irdim_edge.config.addresses import Broker, split_address
 from irdim_edge.daemon import run
+from irdim_edge.output import network
 from irdim_edge.output.bearings import Optics
-from irdim_edge.output.network import LARGEST, Mqtt, Udp, encode
+from irdim_edge.output.network import LARGEST, Mqtt, Udp, client_name, encode
 from irdim_edge.status import Summary
 
 OPTICS = {"optics.field_of_view": [12.0, 9.6], "optics.azimuth": 350.0, "optics.elevation": 5.0}
@@ -185,6 +186,60 @@ def test_what_nobody_takes_is_counted():
     mqtt.send({"detections": []})
     assert dict(mqtt.counts) == {"unsent": 1}
     mqtt.close()
+
+
+@pytest.mark.parametrize(
+    ("every", "first"),
+    [
+        (0.2, "127.0.0.1"),  # it has moved: nothing fails, and nobody hears
+        (3600.0, "255.255.255.255"),  # which a datagram may not be sent to: an error
+    ],
+)
+def test_a_udp_host_that_moves_is_found_again(monkeypatch, every, first):
+    monkeypatch.setattr(network, "RESOLVE_EVERY", every)
+    monkeypatch.setattr(network, "RESOLVE_AGAIN", 0.1)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind(("127.0.0.2", 0))
+        listener.settimeout(0.1)
+        port = listener.getsockname()[1]
+        found = [first]
+
+        def resolve(host: str, port: int, **more: object) -> list[tuple]:
+            assert host == "listener.example"
+            return [(socket.AF_INET, socket.SOCK_DGRAM, 0, "", (found[0], port))]
+
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        udp = Udp("listener.example", port)
+        udp.send({"detections": []})
+        assert bool(udp.counts["unsent"]) == bool(udp.trouble) == (first != "127.0.0.1")
+        found[0] = "127.0.0.2"
+
+        def heard() -> bool:
+            udp.send({"detections": []})
+            with contextlib.suppress(TimeoutError):
+                return bool(listener.recv(65536))
+            return False
+
+        wait_for(heard)
+        assert not udp.trouble
+        found[0] = ""
+        monkeypatch.setattr(socket, "getaddrinfo", unknown)  # a name server that is away costs nothing
+        time.sleep(0.5)
+        assert heard()
+        udp.close()
+
+
+def unknown(*_: object, **__: object) -> list[tuple]:
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+
+def test_two_cameras_of_a_device_with_a_long_name_are_two_clients():
+    """A broker throws out the one that it has when another comes under the same name."""
+    device = "mast-on-the-hill-behind-the-lighthouse-of-the-northern-harbour-mole"
+    names = [client_name(f"irdim-{device}-{camera}") for camera in ("west", "east")]
+    assert len(set(names)) == 2
+    assert [len(name) for name in names] == [64, 64]
+    assert client_name("irdim-mast-3-west") == "irdim-mast-3-west"
 
 
 @pytest.mark.parametrize("text", ["host", "host:", ":5", "host:70000", "host:5/x", "me@host:5", ""])

@@ -1,10 +1,12 @@
 """Messages over the network, as they come: a listener that is slow or away holds nothing up, and what it does not get is counted."""
 
+import hashlib
 import json
 import socket
 import ssl
 import sys
 import threading
+import time
 from collections import Counter
 from typing import Any, Protocol
 
@@ -13,6 +15,10 @@ from irdim_edge.config.addresses import Broker
 
 CLOSING = 0.5  # seconds that the end of the run waits
 LARGEST = 60_000  # bytes of a message; a datagram takes 65,507
+RESOLVE_EVERY = 300.0  # seconds between two looks at where a host is; it may move
+RESOLVE_AGAIN = 1.0  # the same at first while there is none, or nothing can be sent to it ...
+RESOLVE_AT_LEAST = 60.0  # ... and later
+LONGEST_NAME = 64  # characters of an MQTT client's name
 
 
 class Publisher(Protocol):
@@ -36,9 +42,9 @@ class Udp:
         self.trouble = ""
         self._host, self._port, self._closed = host, port, threading.Event()
         self._resolved: tuple[socket.socket, Any] | None = None
-        thread = threading.Thread(target=self._resolve, name="udp", daemon=True)
-        thread.start()
-        thread.join(CLOSING)  # an address is one at once
+        self._tried, self._failed = threading.Event(), threading.Event()
+        threading.Thread(target=self._follow, name="udp", daemon=True).start()
+        self._tried.wait(CLOSING)  # an address is one at once
 
     def send(self, message: dict[str, Any]) -> None:
         resolved = self._resolved
@@ -50,6 +56,7 @@ class Udp:
         except OSError as error:  # no route, or the socket's buffer is full
             self.counts["unsent"] += 1
             self.trouble = error.strerror or str(error)
+            self._failed.set()
         else:
             self.counts["sent"] += 1
             self.trouble = ""
@@ -59,21 +66,35 @@ class Udp:
         if self._resolved is not None:
             self._resolved[0].close()
 
-    def _resolve(self) -> None:
-        """Find the host, however long there is no network."""
-        wait = 1.0
+    def _follow(self) -> None:
+        """Find the host, however long there is no network, and again now and then: behind its name may soon be another address."""
+        wait = RESOLVE_AGAIN
         while not self._closed.is_set():
-            try:
-                family, kind, protocol, _, to = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_DGRAM)[0]
-            except OSError as error:
+            found, due = self._resolve(), time.monotonic() + RESOLVE_EVERY
+            self._failed.clear()
+            self._tried.set()
+            while not self._closed.wait(wait) and found and time.monotonic() < due and not self._failed.is_set():
+                pass
+            wait = RESOLVE_AGAIN if found and not self._failed.is_set() else min(2 * wait, RESOLVE_AT_LEAST)
+
+    def _resolve(self) -> bool:
+        """False where the host is not found; messages go on to where it was."""
+        try:
+            family, kind, protocol, _, to = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_DGRAM)[0]
+        except OSError as error:
+            if self._resolved is None:
                 self.trouble = f"{self._host}: no such host ({error.strerror})"
-                self._closed.wait(wait)
-                wait = min(2 * wait, 60.0)
-                continue
+            return False
+        before = self._resolved
+        if before is None or before[0].family != family:
             found = socket.socket(family, kind, protocol)
             found.setblocking(False)
-            self._resolved, self.trouble = (found, to), ""
-            return
+            self._resolved = found, to
+        else:
+            self._resolved = before[0], to
+        if before is None:
+            self.trouble = ""
+        return True
 
 
 class Mqtt:
@@ -82,7 +103,7 @@ class Mqtt:
     def __init__(
         self, broker: Broker, *, name: str, user: str = "", password: str = "", tls: ssl.SSLContext | None = None
     ) -> None:
-        """name: of the client, which the broker wants only once; tls: None for none. Raises InputError where paho-mqtt is absent."""
+        """name: of the client, which the broker wants only once, see `client_name`; tls: None for none. Raises InputError where paho-mqtt is absent."""
         try:
             from paho.mqtt import client as paho
         except ImportError:
@@ -90,7 +111,7 @@ class Mqtt:
         self.counts: Counter[str] = Counter()
         self.trouble = "not connected yet"
         self._topic, self._where = broker.topic, f"{broker.host}:{broker.port}"
-        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=name[:64])
+        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=client_name(name))
         if user:
             self._client.username_pw_set(user, password or None)
         if tls is not None:
@@ -131,8 +152,17 @@ class Mqtt:
         self.trouble = f"the connection broke: {reason}"
 
 
+def client_name(name: str) -> str:
+    """Short enough for a broker; where it is cut, a digest of the whole keeps it apart from others."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name[: LONGEST_NAME - 1 - len(digest)]}-{digest}"
+
+
 def encode(message: dict[str, Any]) -> bytes:
-    """Compact JSON; detections that would make it too large are left out, the weakest first, and `left_out` says how many."""
+    """Compact JSON; detections that would make it too large are left out, the weakest first, and `left_out` says how many. Raises ValueError where it
+    holds NaN or infinity."""
     detections, left_out = message["detections"], 0
     while True:
         shown = {**message, "detections": detections, **({"left_out": left_out} if left_out else {})}
