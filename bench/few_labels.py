@@ -9,17 +9,16 @@ clips choose all thresholds. Writes OUT/table.md, table.json and few_labels.png;
 import argparse
 import fnmatch
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import matplotlib
+from commands import call
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
-BIN = Path(sys.executable).parent
 STARTS = ("random", "starter")
 
 
@@ -41,7 +40,7 @@ def main() -> None:
         for start in STARTS:
             run = asked.out / f"{clips}-{start}"
             if not (run / "model.pt").exists():
-                call("fit", patches, "--from", start, "--out", run, *asked.fit)
+                call("irdim-train", "fit", patches, "--from", start, "--out", run, *asked.fit)
             row[start] = score(run, run / "test.json", data)
         rows.append(row)
         write(asked, rows)
@@ -62,15 +61,15 @@ def gather(asked: argparse.Namespace, clips: int) -> tuple[Path, Path]:
             if not link.is_symlink():
                 link.symlink_to((asked.recordings / name).resolve())
         splits = [word for s in ("val", "test") for glob in getattr(asked, s) for word in (f"--{s}", glob)]
-        call("import", recordings, "--out", data, "--interval", asked.interval, *splits)
-        call("crop", data, "--size", 80, "--frame-step", 4, "--out", patches)
+        call("irdim-train", "import", recordings, "--out", data, "--interval", asked.interval, *splits)
+        call("irdim-train", "crop", data, "--size", 80, "--frame-step", 4, "--out", patches)
     return data, patches
 
 
 def score(model: Path, kept: Path, data: Path) -> dict[str, Any]:
     """What evaluate says of the test clips."""
     if not kept.exists():
-        kept.write_text(call("evaluate", model, "--data", data, "--split", "test", "--json"))
+        kept.write_text(call("irdim-train", "evaluate", model, "--data", data, "--split", "test", "--json"))
     scored = json.loads(kept.read_text())
     return {key: scored[key] for key in ("f1", "best_f1", "precision", "recall", "intervals")}
 
@@ -96,16 +95,6 @@ def write(asked: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     axes.legend()
     figure.savefig(asked.out / "few_labels.png", dpi=150)
     pyplot.close(figure)
-
-
-def call(*words: object) -> str:
-    """irdim-train; what it prints. Ends this script where it fails."""
-    command = [str(word) for word in (BIN / "irdim-train", *words)]
-    print("$", *command, file=sys.stderr, flush=True)
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        raise SystemExit(done.returncode)
-    return done.stdout
 
 
 if __name__ == "__main__":

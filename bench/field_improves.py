@@ -13,17 +13,16 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from commands import BIN, call
 
 from irdim.boxes import TARGET, Box
 from irdim.dataset import Dataset, QueueItem
+from irdim_edge.config import commented_config
 
-BIN = Path(sys.executable).parent
 SIZE = ("--size", "160x128", "--polarity", "hot", "--speed", 1, "--targets", 2)
 CLEAR = ("--snr", 7, "--clouds", 4, "--edges", "soft", "--knots", 0, "--bad-pixels", 0, "--seed", 11)
 CLOUDED = ("--snr", 5, "--clouds", 30, "--edges", "hard", "--knots", 2, "--bad-pixels", 0.0003)
@@ -138,30 +137,17 @@ def take_over(out: Path) -> str:
 def write_config(out: Path, recordings: Path, rate: object) -> Path:
     """A daemon's configuration: replay these recordings, upload into the depot."""
     config = out / "edge.toml"
-    config.write_text(
-        f"""device = "mast"
-bundle = {json.dumps(str(out / "bundle"))}
-out = "edge"
-[camera]
-paths = {json.dumps([str(p) for p in sorted(recordings.iterdir())])}
-rate = {json.dumps(rate)}
-[suspects]
-merge_seconds = 0.2
-[upload]
-url = {json.dumps(f"file://{out / 'depot'}")}
-"""
-    )
+    values = {
+        "device": "mast",
+        "bundle": str(out / "bundle"),
+        "out": "edge",
+        "camera.paths": [str(p) for p in sorted(recordings.iterdir())],
+        "camera.rate": rate,
+        "suspects.merge_seconds": 0.2,
+        "upload.url": f"file://{out / 'depot'}",
+    }
+    config.write_text(commented_config(values))
     return config
-
-
-def call(*words: Any) -> str:
-    """Run a command; its output. What it says on stderr is shown when it fails."""
-    command = [str(w) for w in words]
-    print(f"$ {' '.join(command)}", file=sys.stderr, flush=True)
-    done = subprocess.run([str(BIN / command[0]), *command[1:]], capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{command[0]} failed: {done.stderr[-2000:]}")
-    return done.stdout
 
 
 if __name__ == "__main__":

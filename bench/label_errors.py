@@ -14,8 +14,6 @@ come in turn, which is kinder to it than the lowest of all.
 
 import argparse
 import csv
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from commands import call
 
 from irdim.boxes import CLASSES, IGNORE, TARGET, Box
 from irdim.dataset import Dataset
@@ -36,10 +35,8 @@ from irdim_train.refining.maps import frame_maps
 from irdim_train.synth.label_errors import plant_errors
 from irdim_train.synth.ledger import KINDS, PlantedError, read_ledger, write_ledger
 
-BIN = Path(sys.executable).parent
 NEAR = 3.0  # px
 RATE = 0.05
-EVERYTHING = 1_000_000
 
 
 def main() -> None:
@@ -101,9 +98,7 @@ def make(out: Path, options: argparse.Namespace) -> None:
     }
     for name, words in steps.items():
         if not (out / name).exists():
-            subprocess.run(
-                [str(BIN / "irdim-train"), *map(str, words), "--json"], check=True, stdout=subprocess.DEVNULL
-            )
+            call("irdim-train", *words)
 
 
 def spoil_clips(options: argparse.Namespace, out: Path) -> None:

@@ -27,12 +27,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from commands import BIN
 
 from irdim.boxes import Box
 from irdim.dataset import Dataset
 from irdim.sources import Frame
 
-BIN = Path(sys.executable).parent
 LENGTH, HEIGHT, WIDTH = 200, 64, 80
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 EPOCHS = (2, 40)  # of a shorter and a longer training

@@ -8,12 +8,13 @@ validation frames, as `fit` measures it, and at its threshold on the test frames
 
 import argparse
 import json
-import subprocess
 import sys
 from datetime import date
 from pathlib import Path
 from statistics import mean
 from typing import Any
+
+from commands import call
 
 ARMS = {
     "patches": ("--whole-frames", 0),
@@ -46,16 +47,12 @@ def main() -> None:
 def train(patches: Path, out: Path, minutes: float, arm: str, width: float, seed: int) -> dict[str, float]:
     """F1 of a finished run on the validation and the test frames, and the seconds that its training took."""
     run = out / f"{arm.replace(', ', '-').replace(' ', '-')}-{minutes:g}-{seed}"
-    program = Path(sys.executable).with_name("irdim-train")
     if not (run / "model.pt").exists():
         words = ["fit", patches, "--out", run, "--minutes", minutes, "--width", width, "--seed", seed, *ARMS[arm]]
-        subprocess.run([program, *map(str, words)], check=True, stdout=subprocess.DEVNULL)
+        call("irdim-train", *words)
     description = json.loads((run / "run.json").read_text())
     if not (run / "test.json").exists():
-        scored = subprocess.run(
-            [program, "evaluate", run, "--split", "test", "--json"], check=True, capture_output=True
-        )
-        (run / "test.json").write_bytes(scored.stdout)
+        (run / "test.json").write_text(call("irdim-train", "evaluate", run, "--split", "test", "--json"))
     test = json.loads((run / "test.json").read_text())
     return {"val": description["scores"]["val"]["f1"], "test": test["f1"], "seconds": description["seconds"]}
 

@@ -12,13 +12,13 @@ import fnmatch
 import itertools
 import json
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-BIN = Path(sys.executable).parent
+from commands import call
+
 SNRS, SPEEDS = (2, 3, 4, 6), (0, 1, 2)
 CONDITIONS = tuple(itertools.product(SNRS, SPEEDS))
 IN = 2  # conditions in which a training clip comes
@@ -72,11 +72,12 @@ def main() -> None:
         patches, run = out / f"patches-{arm.step}-{arm.register}", out / arm.folder
         if not patches.exists():
             align = "--register" if arm.register else "--no-register"
-            call("crop", out / "data", "--size", 80, "--frame-step", arm.step, align, "--out", patches)
+            call("irdim-train", "crop", out / "data", "--size", 80, "--frame-step", arm.step, align, "--out", patches)
         if not (run / "model.pt").exists():
-            call("fit", patches, "--input", arm.kind, "--width", asked.width, "--epochs", asked.epochs, "--out", run)
+            how = ("--input", arm.kind, "--width", asked.width, "--epochs", asked.epochs)
+            call("irdim-train", "fit", patches, *how, "--out", run)
         if not (run / "test.json").exists():
-            (run / "test.json").write_text(call("evaluate", run, "--split", "test", "--json"))
+            (run / "test.json").write_text(call("irdim-train", "evaluate", run, "--split", "test", "--json"))
         scored = json.loads((run / "test.json").read_text())
         rows.append({"arm": arm.name, "all": of(list(scored["sequences"].values())), **by_condition(scored)})
         (out / "table.json").write_text(json.dumps({"command": " ".join(sys.argv), "rows": rows}, indent=1))
@@ -99,13 +100,14 @@ def record(asked: argparse.Namespace) -> None:
         for snr, speed in CONDITIONS:
             folder = making / f"snr{snr}-speed{speed}"
             words = [asked.dim, asked.clips, asked.labels, folder, "--snr", snr, "--speed", speed, "--clips"]
-            run_command([sys.executable, *words, *wanted[snr, speed]])
+            call(sys.executable, *words, *wanted[snr, speed])
             for clip in folder.iterdir():
                 clip.rename(making / f"{clip.name}-{folder.name}")
             folder.rmdir()
         making.rename(recordings)
-    splits = [("--test", f"{name}-snr*") for name in scored] + [("--val", f"{glob}-snr*") for glob in asked.val]
-    call("import", recordings, "--out", asked.out / "data", "--interval", 0.1, *(w for pair in splits for w in pair))
+    splits = [w for name in scored for w in ("--test", f"{name}-snr*")]
+    splits += [w for glob in asked.val for w in ("--val", f"{glob}-snr*")]
+    call("irdim-train", "import", recordings, "--out", asked.out / "data", "--interval", 0.1, *splits)
 
 
 def by_condition(scored: dict[str, Any]) -> dict[str, dict[str, float]]:
@@ -131,20 +133,6 @@ def table(rows: list[dict[str, Any]]) -> str:
         cells = [f"{100 * row[condition]['f1']:.1f} / {100 * row[condition]['pd']:.1f}" for row in rows]
         lines.append(f"| {' | '.join([condition, *cells])} |")
     return "\n".join(lines) + "\n"
-
-
-def call(*words: object) -> str:
-    """irdim-train; what it prints."""
-    return run_command([BIN / "irdim-train", *words])
-
-
-def run_command(words: list[object]) -> str:
-    """What it prints; ends this script where it fails."""
-    print("$", *words, file=sys.stderr, flush=True)
-    done = subprocess.run([str(word) for word in words], stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        raise SystemExit(done.returncode)
-    return done.stdout
 
 
 if __name__ == "__main__":

@@ -3,14 +3,13 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from commands import output_of
 from demo_report import write_demo_report
 from rich.console import Console
 from rich.table import Table
@@ -18,10 +17,10 @@ from rich.table import Table
 from irdim.command_line import run_command
 from irdim.dataset import Dataset
 from irdim.errors import InputError
+from irdim_edge.config import commented_config
 
 DEMO = Path(__file__).resolve().parents[1] / "demo"
 BEFORE = DEMO.with_name("demo-before")
-BIN = Path(sys.executable).parent
 GENERATED = ("--frames", 48, "--size", "160x128", "--speed", 1, "--polarity", "hot")
 console = Console(highlight=False, soft_wrap=True)
 
@@ -46,15 +45,13 @@ class Loop:
         command = [_shown(w) if isinstance(w, Path) else str(w) for w in words]
         console.print(f"\n[bold]$ {' '.join(command)}[/bold]")
         begun = time.monotonic()
-        done = subprocess.run([str(BIN / command[0]), *command[1:]], stdout=subprocess.PIPE, text=True)
-        if done.returncode:
-            raise SystemExit(done.returncode)
+        output = output_of(*command)
         if "--json" not in command:
-            print(done.stdout, end="")
+            print(output, end="")
         self.stages.append(
             Stage(" ".join(str(w) for w in words[:2] if isinstance(w, str)), time.monotonic() - begun, "")
         )
-        return done.stdout
+        return output
 
     def note(self, figures: str) -> None:
         """Add the figures of the command that ran last."""
@@ -171,19 +168,15 @@ def _camera(loop: Loop, data: Path, generated: bool) -> list[Path]:
 def _edge_config(paths: list[Path], bundle: Path) -> Path:
     """A daemon that replays these sequences as fast as it can."""
     config = DEMO / "edge.toml"
-    config.write_text(
-        f"""device = "demo"
-bundle = {json.dumps(str(bundle))}
-out = "edge"
-
-[camera]
-paths = {json.dumps([str(p) for p in paths])}
-rate = "flat-out"
-
-[upload]
-url = {json.dumps(f"file://{DEMO / 'depot'}")}
-"""
-    )
+    values = {
+        "device": "demo",
+        "bundle": str(bundle),
+        "out": "edge",
+        "camera.paths": [str(p) for p in paths],
+        "camera.rate": "flat-out",
+        "upload.url": f"file://{DEMO / 'depot'}",
+    }
+    config.write_text(commented_config(values))
     return config
 
 

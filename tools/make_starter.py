@@ -5,23 +5,21 @@ Its frames have no times, so that the bundle asks for no frame rate: a target's 
 """
 
 import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
+from commands import call
 
 from irdim.bundle import CPU_GRAPH, GRAPHS, HALF_GRAPH, SAMPLES, Bundle, write_description
 from irdim.command_line import run_command
 from irdim.files import write_json
+from irdim_edge.config import STARTER_FOLDER
 from irdim_train.runs import DESCRIPTION, MODEL, load_model, load_tensors, read_run, save_tensors
 from irdim_train.starters import RANDOM, starters_folder
 
-STARTER = Path(__file__).resolve().parents[1] / "edge" / "irdim_edge" / "starter"
-BIN = Path(sys.executable).parent
 FRAMES = ("--frames", "48", "--size", "192x160")
 SCENES = {
     "usual": "--snr 5 --speed 1",
@@ -65,17 +63,17 @@ def make_starter(
 def _make(work: Path, sequences: int, epochs: int) -> None:
     recordings, validate = work / "recordings", []
     for seed, scene in enumerate(SCENES.values()):
-        _call("irdim-train", "synth", recordings, "--sequences", sequences, "--seed", seed, *FRAMES, *scene.split())
+        call("irdim-train", "synth", recordings, "--sequences", sequences, "--seed", seed, *FRAMES, *scene.split())
         validate += [("--val", f"synth-{seed}-{i:03d}") for i in range(VALIDATE)]
     for times in recordings.glob("*/times.npy"):
         times.unlink()
-    _call("irdim-train", "import", recordings, "--out", work / "data", *(word for pair in validate for word in pair))
-    _call("irdim-train", "crop", work / "data", "--size", 80, "--frame-step", 4, "--out", work / "patches")
+    call("irdim-train", "import", recordings, "--out", work / "data", *(word for pair in validate for word in pair))
+    call("irdim-train", "crop", work / "data", "--size", 80, "--frame-step", 4, "--out", work / "patches")
     for name in NETWORKS:
         run, how = work / name, (*NETWORKS[name], "--from", RANDOM, "--epochs", epochs, *WHOLE, *THRESHOLD)
-        _call("irdim-train", "fit", work / "patches", *how, "--out", run)
+        call("irdim-train", "fit", work / "patches", *how, "--out", run)
         _ship_run(run)
-    _call("irdim-export", work / BUNDLED, "--int8", "--out", work / "bundle")
+    call("irdim-export", work / BUNDLED, "--int8", "--out", work / "bundle")
     _ship_bundle(Bundle.load(work / "bundle"))
 
 
@@ -93,23 +91,17 @@ def _ship_run(run: Path) -> None:
 
 def _ship_bundle(bundle: Bundle) -> None:
     """Into the package: without the report, and with as many sample frames as keep it under 2 MB."""
-    if STARTER.exists():
-        shutil.rmtree(STARTER)
-    STARTER.mkdir()
+    if STARTER_FOLDER.exists():
+        shutil.rmtree(STARTER_FOLDER)
+    STARTER_FOLDER.mkdir()
     for name in (GRAPHS["fp32"], GRAPHS["int8"], CPU_GRAPH, HALF_GRAPH):
         if name in bundle.files:
-            shutil.copy(bundle.path / name, STARTER / name)
-    np.save(STARTER / SAMPLES, np.load(bundle.path / SAMPLES, allow_pickle=False)[:KEPT_SAMPLES])
+            shutil.copy(bundle.path / name, STARTER_FOLDER / name)
+    np.save(STARTER_FOLDER / SAMPLES, np.load(bundle.path / SAMPLES, allow_pickle=False)[:KEPT_SAMPLES])
     ours = ("format", "version", "model", "scores", "files")
     extra = {key: value for key, value in bundle.description.items() if key not in ours}
-    write_description(STARTER, bundle.card, bundle.scores, extra)
-    print(f"{STARTER}: {sum(p.stat().st_size for p in STARTER.iterdir()) / 1e3:.0f} kB")
-
-
-def _call(*words: object) -> None:
-    command = [str(word) for word in words]
-    print("$", *command, flush=True)
-    subprocess.run([str(BIN / command[0]), *command[1:]], check=True)
+    write_description(STARTER_FOLDER, bundle.card, bundle.scores, extra)
+    print(f"{STARTER_FOLDER}: {sum(p.stat().st_size for p in STARTER_FOLDER.iterdir()) / 1e3:.0f} kB")
 
 
 if __name__ == "__main__":

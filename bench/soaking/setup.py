@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 from servers import Proxy, Sshd
 
+from irdim_edge.config import STARTER_FOLDER
+
 SYNTH = [sys.executable, "-m", "irdim_train", "synth"]
-STARTER = Path(__file__).resolve().parents[2] / "edge" / "irdim_edge" / "starter"
 LONG, SHORT = 3000, 200  # frames of a recording
 CYCLES = 80  # times that the recordings are in the list: longer than a run lives
 
@@ -86,7 +87,7 @@ def record(work: Path, calm: bool, frames: int) -> list[tuple[str, int]]:
 
 def variant(path: Path, number: int) -> Path:
     """The starter bundle under another digest: its report threshold a little higher."""
-    shutil.copytree(STARTER, path)
+    shutil.copytree(STARTER_FOLDER, path)
     description = json.loads((path / "bundle.json").read_text())
     description["model"]["thresholds"]["report"] += 0.01 * number
     (path / "bundle.json").write_text(json.dumps(description))

@@ -1,11 +1,8 @@
 """TensorRT on a GPU against ONNX Runtime, and the detector on the GPU against the one on the host. Needs TensorRT, pycuda, NVRTC and a GPU."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-import irdim_edge
 from irdim.bundle import Bundle
 from irdim.cuda.input import GpuInputStep
 from irdim.detector import Detector
@@ -15,14 +12,13 @@ from irdim.engines.options import BuildOptions
 from irdim.input_step import InputStep, Prepared
 from irdim.sources import Frame
 from irdim_edge.benchmark import moving_scene
-
-STARTER = Path(irdim_edge.__file__).with_name("starter")
+from irdim_edge.config import STARTER_FOLDER
 
 
 @pytest.fixture(scope="session", params=["fp32", "int8"])
 def pair(with_tensorrt, request, tmp_path_factory):
     """A bundle's detectors: on the host, and on the GPU with an engine built here, FP32 without halves."""
-    bundle, cache = Bundle.load(STARTER), tmp_path_factory.mktemp("engines")
+    bundle, cache = Bundle.load(STARTER_FOLDER), tmp_path_factory.mktemp("engines")
     host = Detector(bundle.card, open_bundle_engine(bundle, precision=request.param, engine="onnxruntime"))
     options = BuildOptions(half=False)
     built = open_built(engine_graph(bundle, request.param), options, cache)
