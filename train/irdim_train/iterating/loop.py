@@ -2,15 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from irdim.boxes import TARGET
 from irdim.dataset import Dataset
-from irdim.errors import InputError
 from irdim.files import atomic_file
 from irdim.metrics import CentreDistance
 from irdim.patches import Patches
@@ -18,6 +15,7 @@ from irdim_train.crop import crop
 from irdim_train.distributed import Ranks
 from irdim_train.evaluate import default_split, evaluate
 from irdim_train.fit import fit
+from irdim_train.iterating.check import check_loop
 from irdim_train.iterating.choose import choose_items
 from irdim_train.iterating.pool import cover_pool, open_questions, queue_random_frames
 from irdim_train.iterating.rules import decide_by
@@ -25,9 +23,8 @@ from irdim_train.iterating.state import STEPS, LoopState, Turn
 from irdim_train.mining import MineOptions, mine
 from irdim_train.mining.run import open_tracker
 from irdim_train.models import open_model
-from irdim_train.refining import RefineOptions, enqueue_doubts, refine
+from irdim_train.refining import enqueue_doubts, refine
 from irdim_train.refining.folds import fold_engines
-from irdim_train.runs import FitConfig
 
 LOSSES = "losses.npy"  # (n,) float64 nats of all labels, in a turn's folder
 
@@ -48,8 +45,7 @@ def iterate(state: LoopState, device: torch.device, *, tell: Callable[[str], Non
     config = state.config
     with Dataset.open(Path(config.data)) as data:
         if not state.turns:
-            data.check_splits()
-            _check_labelled(data)
+            check_loop(config, data)
             state.folder.mkdir(parents=True, exist_ok=True)
             state.pool = cover_pool(data, config.pool)
             state.turns.append(Turn(0))
@@ -60,15 +56,6 @@ def iterate(state: LoopState, device: torch.device, *, tell: Callable[[str], Non
             _advance(state, data)
             state.save()
     return state
-
-
-def _check_labelled(data: Dataset) -> None:
-    """Raises InputError where there is nothing to begin with."""
-    of = (b for s in data.sequences("train") for boxes in data.boxes(s).values() for b in boxes)
-    if not any(b.label == TARGET for b in of):
-        raise InputError(
-            f"{data.path}: no training sequence has a labelled target to begin with; label some (irdim-train label)"
-        )
 
 
 def _advance(state: LoopState, data: Dataset) -> None:
@@ -92,11 +79,8 @@ def _crop(state: LoopState, data: Dataset, device: torch.device) -> None:
 
 
 def _fit(state: LoopState, data: Dataset, device: torch.device) -> None:
-    number, c = state.turn.number, state.config
-    config = FitConfig(**{**c.fit, "epochs": c.epochs, "least_steps": c.least_steps})
-    if number:
-        before = str(state.run(number - 1).resolve())
-        config = replace(config, epochs=c.more_epochs, least_steps=c.more_least_steps, start=before)
+    number = state.turn.number
+    config = state.config.fit_config(str(state.run(number - 1).resolve()) if number else None)
     made = fit(Patches.open(_patches(state)), state.run(number), config, ranks=Ranks(0, 1, device))
     state.turn.loss = made["loss"] or 0.0
 
@@ -110,8 +94,7 @@ def _evaluate(state: LoopState, data: Dataset, device: torch.device) -> None:
 
 def _refine(state: LoopState, data: Dataset, device: torch.device) -> None:
     run = state.run(state.turn.number)
-    options = RefineOptions(splits=("train",), folds=state.config.folds, device=str(device))
-    refined = refine(data, run, options)
+    refined = refine(data, run, state.config.refine_options(str(device)))
     losses = np.array(list(refined.losses.values()), float)
     with atomic_file(state.folder / f"iteration-{state.turn.number}" / LOSSES) as file:
         np.save(file, losses)

@@ -17,14 +17,23 @@ MARGIN = 2.0  # px around what is proposed
 WHO, UNSEEN = "irdim-train iterate", "not looked at yet"
 
 
+def not_looked_at(data: Dataset, patterns: ListOf[str]) -> list[Sequence]:
+    """The training sequences that hold no label, and those that a pattern names."""
+    found = []
+    for sequence in data.sequences("train"):
+        named = any(fnmatchcase(sequence.name, p) for p in patterns)
+        if named or not any(b.label != IGNORE for boxes in data.boxes(sequence).values() for b in boxes):
+            found.append(sequence)
+    return found
+
+
 def cover_pool(data: Dataset, patterns: ListOf[str]) -> list[str]:
     """Cover the training sequences that hold no label, and of those that a pattern names the frames without one. Returns the names of all with a
     covered frame."""
-    names = []
+    names, pool = [], not_looked_at(data, patterns)
     for sequence in data.sequences("train"):
-        labels = data.boxes(sequence)
-        named = any(fnmatchcase(sequence.name, p) for p in patterns)
-        if named or not any(b.label != IGNORE for boxes in labels.values() for b in boxes):
+        if sequence in pool:
+            labels = data.boxes(sequence)
             cover = Box(sequence.width / 2, sequence.height / 2, float(sequence.width), float(sequence.height), IGNORE)
             with data.transaction():
                 for frame in range(sequence.length):

@@ -6,6 +6,7 @@ from collections.abc import Sequence as ListOf
 
 from irdim.boxes import IGNORE, INTERFERENCE, TARGET, Box
 from irdim.dataset import Dataset, QueueItem, Sequence
+from irdim.dataset.queue import SAME
 from irdim.dataset.records import LABELLED_BACKGROUND, MISPLACED, TRACK, WRONG_LABELS
 from irdim.errors import InputError
 from irdim.fieldlog import SAMPLE
@@ -56,12 +57,7 @@ def oracle(data: Dataset, truth: Dataset) -> Callable[[QueueItem], Decision]:
 
     def boxes(item: QueueItem, frame: int) -> list[Box]:
         if item.sequence_id not in known:
-            s = sequences[item.sequence_id]
-            there = truth.sequence_with(s.digest)
-            if there is None:
-                raise InputError(
-                    f"{truth.path}: holds no sequence with the frames of '{s.name}'; the oracle must know all of them"
-                )
+            there = in_truth(truth, sequences[item.sequence_id])
             known[item.sequence_id] = {
                 f: [Box(b.x, b.y, b.w, b.h, b.label) for b in of if b.label != IGNORE]
                 for f, of in truth.boxes(there).items()
@@ -85,6 +81,16 @@ def oracle(data: Dataset, truth: Dataset) -> Callable[[QueueItem], Decision]:
         return (at.label, at) if at else ("background", None)
 
     return answer
+
+
+def in_truth(truth: Dataset, sequence: Sequence) -> Sequence:
+    """The sequence of the same frames. Raises InputError where the truth has none."""
+    there = truth.sequence_with(sequence.digest)
+    if there is None:
+        raise InputError(
+            f"{truth.path}: holds no sequence with the frames of '{sequence.name}'; the oracle must know all of them"
+        )
+    return there
 
 
 def _is_labelled_so(data: Dataset, sequence: Sequence, item: QueueItem, at: Box) -> bool:
@@ -116,5 +122,5 @@ def _still_stands(data: Dataset, item: QueueItem) -> bool:
     if item.box_id is not None:
         return any(b.id == item.box_id for b in here)
     if item.kind in (MISSED, *WRONG_LABELS):
-        return _nearest([b for b in here if b.label != IGNORE], item.box, 3.0) is None
+        return _nearest([b for b in here if b.label != IGNORE], item.box, SAME) is None
     return True

@@ -7,6 +7,8 @@ from typing import Any
 from irdim.errors import InputError
 from irdim.files import read_json, write_json
 from irdim.wording import quoted
+from irdim_train.refining import RefineOptions
+from irdim_train.runs import FitConfig
 
 FORMAT, VERSION, FILE = "irdim-loop", 1, "loop.json"
 STEPS = ("crop", "fit", "evaluate", "refine", "mine", "choose", "decide")
@@ -42,16 +44,28 @@ class LoopConfig:
         for name, holds, rule in (
             ("iterations", self.iterations >= 1, "at least 1"),
             ("budget", self.budget >= 1, "at least 1 item"),
-            ("epochs", self.epochs > 0 and self.more_epochs > 0, "above 0"),
+            ("epochs", 0 < self.epochs < 1e6, "above 0"),
+            ("more-epochs", 0 < self.more_epochs < 1e6, "above 0"),
             ("decide", self.decide in RULES, f"one of {', '.join(RULES)}"),
             ("choose", self.choose in CHOICES, f"one of {', '.join(CHOICES)}"),
         ):
             if not holds:
-                raise InputError(f"--{name} {getattr(self, name)}: {rule}")
+                raise InputError(f"--{name} {getattr(self, name.replace('-', '_'))}: {rule}")
         if (self.decide == "oracle") != (self.truth is not None):
             raise InputError("--decide oracle and --truth DATA belong together")
         if self.choose == "random" and self.decide != "oracle":
             raise InputError("--choose random draws whole frames, which only --decide oracle can decide")
+
+    def fit_config(self, before: str | None = None) -> FitConfig:
+        """Of the first training, or of a later one, which begins with the run `before`."""
+        if before is None:
+            return FitConfig(**{**self.fit, "epochs": self.epochs, "least_steps": self.least_steps})
+        own = {"epochs": self.more_epochs, "least_steps": self.more_least_steps, "start": before}
+        return FitConfig(**{**self.fit, **own})
+
+    def refine_options(self, device: str) -> RefineOptions:
+        """Of each turn."""
+        return RefineOptions(splits=("train",), folds=self.folds, device=device)
 
 
 @dataclass
