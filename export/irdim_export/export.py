@@ -34,7 +34,7 @@ from irdim_export.fine_tune import Course, fine_tune
 from irdim_export.graph import OPSET, write_onnx
 from irdim_export.half import write_half
 from irdim_export.layers import convolutions, int8_share
-from irdim_export.parity import score_side_by_side
+from irdim_export.parity import check_scorable, score_side_by_side
 from irdim_export.quantise import METHODS, check_form
 from irdim_export.report import write_parity_report
 from irdim_export.samples import write_samples
@@ -94,6 +94,9 @@ def export(
             raise InputError(f"{data.path}: no sequences in split '{split}' to score on; choose another --score-on")
         if options.qat and not data.sequences("val"):
             raise InputError(f"{data.path}: no validation sequences, which --qat is judged on; export without it")
+        settings_split = "val" if data.sequences("val") else "train"
+        for scored in (split, settings_split):
+            check_scorable(card, data, scored)
         fp32, int8 = folder / GRAPHS["fp32"], folder / GRAPHS["int8"]
         progress("writing ONNX")
         write_onnx(model, card.input.channels, fp32)
@@ -115,7 +118,6 @@ def export(
             write_onnx(fine_tune(equalised, rounded, course, told), card.input.channels, path)
 
         chosen = {"patches": len(calibration.inputs), "kinds": calibration.kinds, "digest": calibration.digest}
-        settings_split = "val" if data.sequences("val") else "train"
         trial = Trial(card, folder, source, calibration, data, settings_split, progress)
         chosen |= quantise_best(
             trial, options.ranges, sensitive=options.sensitive, fine_tuned=tune if options.qat else None

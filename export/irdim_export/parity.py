@@ -14,6 +14,7 @@ from irdim.dataset import Dataset, Sequence
 from irdim.detector import Detector
 from irdim.engines import Engine
 from irdim.errors import InputError
+from irdim.history import with_full_history
 from irdim.input_step import InputStep, Prepared
 from irdim.metrics import CentreDistance, paired_difference
 from irdim.sources import Frame
@@ -35,9 +36,9 @@ class Changed:
 
 @dataclass
 class SideBySide:
-    """What score_side_by_side found. sequences: name to engine to metric; reported, changed: by the first and the last engine together, and by one of
-    them only; changed_by: the latter for every engine beside the first; drift: differences in score of detections that the first and the last share;
-    seconds: engine to run times; examples: the strongest of the changed detections."""
+    """What score_side_by_side found. sequences: of those with a judged frame, name to engine to metric; reported, changed: by the first and the last engine
+    together, and by one of them only; changed_by: the latter for every engine beside the first; drift: differences in score of detections that the first and
+    the last share; seconds: engine to run times; examples: the strongest of the changed detections."""
 
     split: str
     metrics: dict[str, CentreDistance]
@@ -83,7 +84,7 @@ def score_side_by_side(
 
     most_frames: about how many frames are enough; then each sequence, or every n-th, gives a stretch from its middle. progress: is told sequences.
 
-    engines: two or more. Raises InputError where the split is empty.
+    engines: two or more. Raises InputError where the split is empty, or no judged frame has full history.
     """
     sequences = data.sequences(split)
     if not sequences:
@@ -98,8 +99,28 @@ def score_side_by_side(
     for done, (sequence, stretch) in enumerate(chosen, 1):
         _score_sequence(card, engines, data, sequence, stretch, result)
         progress(done, len(chosen))
+    if not result.sequences:
+        raise _nothing_to_score(card, data, split)
     result.examples = sorted(result.examples, key=lambda c: -c.detection.score)[:EXAMPLES]
     return result
+
+
+def check_scorable(card: ModelCard, data: Dataset, split: str) -> None:
+    """Raises InputError where score_side_by_side would find nothing to score in the split: before the work, from times and labels alone."""
+    metric = CentreDistance()
+    for s in data.sequences(split):
+        labels = data.boxes(s)
+        for index in np.flatnonzero(with_full_history(data.times(s), card.input, s.interval)).tolist():
+            metric.update([], list(labels.get(index, [])), (s.height, s.width))
+            if metric.frames:
+                return
+    raise _nothing_to_score(card, data, split)
+
+
+def _nothing_to_score(card: ModelCard, data: Dataset, split: str) -> InputError:
+    return InputError(
+        f"{data.path}: no judged frame in split '{split}' has {card.input.history} frames of history; nothing to score"
+    )
 
 
 def stretches(sequences: list[Sequence], history: int, most_frames: int | None = None) -> list[tuple[Sequence, range]]:
@@ -124,7 +145,7 @@ def _score_sequence(
     step = InputStep(dataclasses.replace(card, interval=sequence.interval))
     timed = {name: _Timed(engine, result.seconds[name]) for name, engine in engines.items()}
     detectors = {name: Detector(card, engine) for name, engine in timed.items()}
-    own = result.sequences[sequence.name] = {name: CentreDistance() for name in engines}
+    own = {name: CentreDistance() for name in engines}
     frames, times, labels = data.frames(sequence), data.times(sequence), data.boxes(sequence)
     for index in stretch:
         prepared = step.push(Frame(index, float(times[index]), frames[index]))
@@ -137,6 +158,8 @@ def _score_sequence(
             for metric in (result.metrics[name], own[name]):
                 metric.update(detections, list(labels.get(index, [])), prepared.shape, sequence.interval)
         _compare(card.thresholds.report, sequence.name, index, found, result)
+    if any(metric.frames for metric in own.values()):  # else it says nothing, and must not count as one that does
+        result.sequences[sequence.name] = own
 
 
 def _compare(

@@ -1,14 +1,23 @@
 """What a bundle says of its own losses is what can be measured again."""
 
-import pytest
+import json
+import shutil
+from pathlib import Path
 
-from irdim.boxes import Detection
-from irdim.bundle import Bundle
+import numpy as np
+import pytest
+from rendered import render_sequence
+
+from irdim.boxes import Box, Detection
+from irdim.bundle import Bundle, ModelCard, Thresholds
+from irdim.dataset import Dataset
+from irdim.differencing import InputSpec
 from irdim.errors import InputError
 from irdim.metrics import CentreDistance
+from irdim.sources import Frame
 from irdim_export.export import ExportOptions, export
 from irdim_export.layers import Layer, convolutions, int8_share
-from irdim_export.parity import SideBySide, _compare
+from irdim_export.parity import SideBySide, _compare, check_scorable, score_side_by_side
 from irdim_export.quantise import METHODS
 from irdim_train.describe import describe
 
@@ -86,3 +95,54 @@ def test_options_are_checked_before_the_work(small_run, tmp_path, options, messa
     with pytest.raises(InputError, match=message):
         export(small_run, tmp_path / "bundle", ExportOptions(calibration=64, **options))
     assert not (tmp_path / "bundle").exists()
+
+
+def with_split(data: Path, split: str, length: int, gap: int = 0, covered: bool = False) -> None:
+    """Add a sequence of frames, one of them late, or with nobody having looked at any."""
+    pixels, _ = render_sequence(len(split))  # others in each
+    boxes = {i: [Box(60.0, 48.0, 120.0, 96.0, "ignore")] for i in range(length)} if covered else {}
+    frames = [Frame(i, (i + (gap and i >= gap)) / 25, f) for i, f in enumerate(pixels[:length])]
+    with Dataset.create(data, exist_ok=True) as opened:
+        name, who = f"more-{split}", {"source": "rendered", "who": "tests"}
+        opened.add_sequence(name, frames, boxes, split=split, group=name, interval=1 / 25, **who)
+
+
+@pytest.mark.parametrize("split", ["test", "val"])
+def test_a_split_without_a_frame_to_score_is_refused_before_the_work(small_run, tmp_path, split):
+    data, run = tmp_path / "data", shutil.copytree(small_run, tmp_path / "run")
+    for name in ("train", "val", "test"):
+        with_split(data, name, 6 if name == split else 12)
+    said = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**said, "data": str(data)}))
+    stages = []
+    with pytest.raises(InputError, match=f"no judged frame in split '{split}' has 7 frames of history"):
+        export(run, tmp_path / "bundle", ExportOptions(calibration=64), progress=stages.append)
+    assert stages == []
+    assert not (tmp_path / "bundle").exists()
+
+
+class Blind:
+    """An engine that sees nothing."""
+
+    name = "blind"
+
+    def run(self, image):
+        return np.full((7, image.shape[1] // 8, image.shape[2] // 8), -9, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("more", "fits"),
+    [({}, True), ({"length": 6}, False), ({"gap": 5}, False), ({"gap": 4}, True), ({"covered": True}, False)],
+)
+def test_what_is_refused_before_is_what_could_not_be_scored(tmp_path, more, fits):
+    card = ModelCard("any", 1.0, 8, InputSpec("difference", 2), Thresholds(0.5, 0.1))
+    with_split(tmp_path / "data", "val", **{"length": 11, **more})
+    with Dataset.open(tmp_path / "data") as data:
+        if fits:
+            check_scorable(card, data, "val")
+            assert list(score_side_by_side(card, {"a": Blind(), "b": Blind()}, data, "val").sequences) == ["more-val"]
+            return
+        with pytest.raises(InputError, match="nothing to score"):
+            check_scorable(card, data, "val")
+        with pytest.raises(InputError, match="nothing to score"):
+            score_side_by_side(card, {"a": Blind(), "b": Blind()}, data, "val")
