@@ -13,8 +13,10 @@ from irdim.bundle import (
     FORMAT,
     GRAPHS,
     HALF_GRAPH,
+    OTHERS,
     REPORT,
     SAMPLES,
+    SIGNATURE,
     WHOLE_GRAPH,
     Bundle,
     ModelCard,
@@ -88,7 +90,10 @@ def export(
     model, card = load_model(run)
     patches = Patches.open(Path(description["patches"]))
     _check_same_input(patches, card)
-    with Dataset.open(Path(description["data"])) as data, staged_folder(out, DESCRIPTION, FORMAT) as folder:
+    with (
+        Dataset.open(Path(description["data"])) as data,
+        staged_folder(out, DESCRIPTION, FORMAT, (*GRAPHS.values(), *OTHERS, SIGNATURE)) as folder,
+    ):
         split = options.split or default_split(data)
         if not data.sequences(split):
             raise InputError(f"{data.path}: no sequences in split '{split}' to score on; choose another --score-on")

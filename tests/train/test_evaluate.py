@@ -171,6 +171,10 @@ def test_an_older_evaluation_is_replaced_and_nothing_else_is(small_run, call, tm
     assert done.exit_code == 0, done.output
     assert "next: open eval/report.html" in done.stdout
     assert (tmp_path / "eval/report.html").exists()
+    (tmp_path / "eval/notes.md").write_text("dear")
+    done = call(small_run, "--out", "eval")
+    assert "notes.md in it is not of irdim" in str(done.exception)
+    assert (tmp_path / "eval/notes.md").read_text() == "dear"
 
 
 def test_protocols_are_asked_for_by_name(small_run, call, tmp_path):

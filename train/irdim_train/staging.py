@@ -2,12 +2,13 @@
 
 import contextlib
 import fcntl
+import fnmatch
 import glob
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from irdim.dataset.schema import FILE
@@ -17,11 +18,11 @@ OLD = "old"  # what a staging folder calls the folder that it replaces
 
 
 @contextlib.contextmanager
-def staged_folder(out: Path, description: str, made_as: str) -> Iterator[Path]:
+def staged_folder(out: Path, description: str, made_as: str, own: Sequence[str]) -> Iterator[Path]:
     """A temporary folder beside `out`, renamed to `out` on success and removed on any error.
 
-    description, made_as: name of the JSON file at the folder's top and the `format` that it states; an `out` that is there is
-    replaced only where it holds just that, or nothing, and is an InputError otherwise.
+    description, made_as: name of the JSON file at the folder's top and the `format` that it states; own: patterns of what else belongs there. An `out` that
+    is there is replaced only where it holds just that, or nothing, and is an InputError otherwise.
     """
     out = Path(out)
     tidy(out)
@@ -29,6 +30,10 @@ def staged_folder(out: Path, description: str, made_as: str) -> Iterator[Path]:
         raise InputError(f"{out}: is there and is no {made_as}; choose another --out")
     if inside := next(out.rglob(FILE), None):  # labels are work: they are never thrown away with the folder around them
         raise InputError(f"{out}: holds the data set {inside.parent}; move that away, or choose another --out")
+    if foreign := _foreign(out, [description, *own]):
+        raise InputError(
+            f"{out}: would be replaced, and {foreign[0]} in it is not of irdim; move that away, or choose another --out"
+        )
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
     held = os.open(folder, os.O_RDONLY)
@@ -73,6 +78,12 @@ def _is_ours(out: Path, description: str, made_as: str) -> bool:
         return bool(json.loads((out / description).read_text())["format"] == made_as)
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def _foreign(out: Path, own: Sequence[str]) -> list[str]:
+    """Names at the top of a folder that is there which irdim did not write."""
+    names = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
+    return [name for name in names if not any(fnmatch.fnmatchcase(name, pattern) for pattern in own)]
 
 
 def tidy(out: Path) -> None:

@@ -84,7 +84,7 @@ def command(
         if not ranks.first:
             evaluate(card, engine, dataset, split=split or default_split(dataset), radius=radii[0], ranks=ranks)
             return
-        folder = stack.enter_context(staged_folder(out, DESCRIPTION, FORMAT)) if out else None
+        folder = stack.enter_context(staged_folder(out, DESCRIPTION, FORMAT, ["report.html", "*.png"])) if out else None
         bar = stack.enter_context(progress_bar("evaluate"))
         split = split or default_split(dataset)
         task = bar.add_task("evaluate", total=sum(s.length for s in dataset.sequences(split)))

@@ -17,6 +17,7 @@ from irdim_train.staging import staged_folder
 
 _WRITERS: dict[str, ModuleType] = {"coco": coco, "yolo": yolo, "voc": voc, "cvat": cvat}
 FORMATS = tuple(_WRITERS)
+_OWN = ("images", "labels", "data.yaml", "annotations", "annotations.xml", "JPEGImages", "Annotations", "ImageSets")
 _DESCRIPTION, _MADE_AS, _VERSION = "export.json", "irdim-annotations", 1
 _NO_XML = re.compile("[\ud800-\udfff\ufffe\uffff]")
 
@@ -51,7 +52,7 @@ def export_data(
     if not fresh:
         _check_replaced(out, {"layout": layout, "data": str(data.path.absolute())})
     writer = _WRITERS[layout]
-    with staged_folder(out, _DESCRIPTION, _MADE_AS) as folder:
+    with staged_folder(out, _DESCRIPTION, _MADE_AS, _OWN) as folder:
         labelled = [Labelled(sequence, data.boxes(sequence)) for sequence in sequences]
         for sequence in sequences:
             write_frames(data, sequence, folder / writer.image_folder(sequence), progress)

@@ -81,7 +81,7 @@ def _write(out: Path, job: Job) -> dict[str, int]:
         return {"already_there": 1}
     options = job.options
     textures = None if job.clouds is None else shared_clouds(job.clouds, TEXTURES, SIDE, options.edges, options.shape)
-    with staged_folder(folder, TRUTH, "irdim-synth") as staged:
+    with staged_folder(folder, TRUTH, "irdim-synth", ()) as staged:
         made = _generate_into(staged / "frames.npy", job, textures)
         with atomic_file(staged / "times.npy") as file:
             np.save(file, np.arange(options.frames) * options.interval, allow_pickle=False)
