@@ -22,7 +22,12 @@ def record(
     seconds: Annotated[float | None, typer.Option(min=0.001, help="Seconds to record; else until Ctrl-C.")] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Frames to record.")] = None,
     part: Annotated[float, typer.Option(min=1, help="Seconds after which a new sequence begins.")] = 600.0,
-    name: Annotated[str, typer.Option(help="Name of the camera; the sequences begin with it.")] = "camera",
+    name: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of the camera, else 'camera'; the sequences begin with it. A configuration has its own."
+        ),
+    ] = None,
     keep_free: Annotated[int, typer.Option(min=0, help="Megabytes of the disk to leave free.")] = 1000,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -65,11 +70,14 @@ def record(
         print(f"next: irdim-train import {quoted(out)} --out data")
 
 
-def _open(camera: str, name: str) -> Live:
+def _open(camera: str, name: str | None) -> Live:
     path = Path(camera)
     if path.suffix == ".toml" or path.is_file():
-        opened = open_camera(load_config(path).camera, None)
+        if name is not None:
+            raise InputError(f"--name {name}: the camera of a configuration has its name there (camera.name)")
+        whole = load_config(path).camera.model_copy(update={"step": 1})  # every n-th is for the detector
+        opened = open_camera(whole, None)
         if not isinstance(opened, Live):
             raise InputError(f"{camera}: its camera is a recording already; set camera.stream")
         return opened
-    return Live(name, open_driver(camera))
+    return Live(name or "camera", open_driver(camera))

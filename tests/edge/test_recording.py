@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 from streams import counts, needs_gstreamer, pipeline, scene
-from test_daemon import EDGE, wait_for
+from test_daemon import EDGE, config, wait_for
 from test_pipeline import Given
 
 from irdim.dataset import Dataset
@@ -55,6 +55,26 @@ def test_a_camera_is_recorded_count_by_count(tmp_path):
         (sequence,) = data.sequences()
         assert (sequence.length, sequence.name[:7]) == (30, "west-20")
         assert sequence.interval == pytest.approx(0.02)
+
+
+def test_the_camera_of_a_configuration_is_recorded_whole_and_under_its_own_name(small_bundle, tmp_path):
+    needs_gstreamer()
+    frames = scene(30)
+    stream = f"gst:{pipeline(tmp_path / 'scene.y16', frames, 50)}"
+    more = {"camera.stream": stream, "camera.step": 2, "camera.name": "east", "camera.conditions": False}
+    command = [*EDGE, "record", str(config(tmp_path, small_bundle, **more)), str(tmp_path / "out"), "--frames", "30"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    ((name, found),) = recorded(tmp_path / "out").items()
+    assert name.startswith("east-20")
+    assert np.array_equal(np.stack([f.pixels for f in found]), counts(frames))
+
+
+def test_a_name_beside_a_configuration_is_refused(small_bundle, tmp_path):
+    command = [*EDGE, "record", str(config(tmp_path, small_bundle)), str(tmp_path / "out"), "--name", "west"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr.count("\n"), (tmp_path / "out").exists()) == (2, 1, False), done.stderr
+    assert "--name west: the camera of a configuration has its name there (camera.name)" in done.stderr
 
 
 def test_a_new_part_begins_with_the_stream_the_size_the_clock_and_the_length(tmp_path):
