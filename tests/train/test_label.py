@@ -7,14 +7,16 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from field import field_log
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rendered import render_sequence
 
-from irdim.boxes import INTERFERENCE, TARGET
+from irdim.boxes import IGNORE, INTERFERENCE, TARGET
 from irdim.dataset import Dataset
 from irdim.errors import InputError
 from irdim.sources import Frame
+from irdim_train.iterating.pool import cover_pool
 from irdim_train.labelling import ProposalOptions, enqueue_proposals, find_spot, follow, propose, propose_tracks
 from irdim_train.labelling.classical import candidates, reference_frames, temporal_median, temporal_noise
 from irdim_train.labelling.follow import boxes_at, interpolate
@@ -347,6 +349,40 @@ def test_the_command_proposes_and_review_accepts(tmp_path):
     done = run("label", folder)
     assert done.returncode == 0  # nothing to do is no error
     assert "every sequence has labels" in done.stdout
+
+
+def test_recordings_that_only_hold_covers_are_looked_through_and_decisions_uncover_their_frames(tmp_path):
+    folder = unlabelled(tmp_path / "data")
+    with Dataset.open(folder) as data:
+        assert cover_pool(data, []) == ["bare"]
+    assert [row["sequence"] for row in json.loads(run("label", folder, "--json").stdout)["sequences"]] == ["bare"]
+    with Dataset.open(folder) as data:
+        item = data.queue_items("open")[0]
+        data.decide(item.id, "accept", who="anna", why="seen")
+        frames = {f for f, *_ in item.provenance["points"]}
+        for frame, boxes in data.boxes(data.sequence("bare")).items():
+            assert [b.label for b in boxes] == [TARGET if frame in frames else IGNORE]
+    assert "every sequence has labels" in run("label", folder).stdout
+
+
+def test_a_proposal_leaves_the_frame_of_a_field_log_to_the_log_s_own_question(tmp_path):
+    folder = tmp_path / "data"
+    Dataset.create(folder).close()
+    field_log(tmp_path / "depot", 1)
+    assert run("ingest", tmp_path / "depot", "--data", folder).returncode == 0
+    (row,) = json.loads(run("label", folder, "--json").stdout)["sequences"]
+    assert row["new"] == 1
+    with Dataset.open(folder) as data:
+        items = {i.kind: i for i in data.queue_items("open")}
+        asked = items["missed"].frame
+        points = [f for f, *_ in items["track"].provenance["points"]]
+        assert len(points) > 8
+        assert asked not in points
+        assert items["track"].frame in points
+        for kind in ("track", "missed"):
+            data.decide(items[kind].id, "accept", who="anna", why="seen")
+        boxes = data.boxes(data.sequences()[0])
+        assert {f: [b.label for b in boxes[f]] for f in (*points, asked)} == {f: [TARGET] for f in (*points, asked)}
 
 
 def test_the_command_follows_marks(tmp_path):

@@ -25,7 +25,8 @@ Mark = tuple[int, float, float]  # frame, x, y
 def command(
     data: Annotated[Path, typer.Argument(help="Data set (folder).")] = Path("data"),
     sequence: Annotated[
-        list[str] | None, typer.Option(help="Only these sequences; by default all that have no label.")
+        list[str] | None,
+        typer.Option(help="Only these sequences; by default all that have no label but what is to be ignored."),
     ] = None,
     mark: Annotated[
         list[str] | None,
@@ -97,9 +98,11 @@ def command(
 
 def _propose(dataset: "Dataset", names: list[str], options: "ProposalOptions") -> list[dict[str, Any]]:
     from irdim.boxes import INTERFERENCE
-    from irdim_train.labelling import enqueue_proposals, propose_tracks
+    from irdim_train.labelling import enqueue_proposals, is_labelled, propose_tracks
 
-    chosen = [dataset.sequence(n) for n in names] or [s for s in dataset.sequences() if not dataset.boxes(s)]
+    chosen = [dataset.sequence(n) for n in names] or [
+        s for s in dataset.sequences() if not is_labelled(dataset.boxes(s))
+    ]
     rows = []
     with progress_bar("label") as bar:
         task = bar.add_task("label", total=sum(s.length for s in chosen))

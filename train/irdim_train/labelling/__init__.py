@@ -2,7 +2,7 @@
 
 from irdim_train.labelling.follow import Followed, follow
 from irdim_train.labelling.propose import Proposal, ProposalOptions, propose_tracks
-from irdim_train.labelling.queueing import add_followed, enqueue_proposals
+from irdim_train.labelling.queueing import add_followed, enqueue_proposals, is_labelled
 from irdim_train.labelling.snapping import Spot, find_spot
 
 __all__ = [
@@ -14,5 +14,6 @@ __all__ = [
     "enqueue_proposals",
     "find_spot",
     "follow",
+    "is_labelled",
     "propose_tracks",
 ]

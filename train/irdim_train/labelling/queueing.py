@@ -1,10 +1,12 @@
 """Proposals into the review queue and followed targets into the labels, none twice."""
 
 import hashlib
+from collections.abc import Mapping
+from collections.abc import Sequence as ListOf
 from typing import Any
 
 from irdim.boxes import IGNORE, Box
-from irdim.dataset import Dataset, Sequence
+from irdim.dataset import Dataset, LabelledBox, Sequence
 from irdim.dataset.records import TRACK
 from irdim_train.labelling.follow import Followed
 from irdim_train.labelling.propose import NEAR, Proposal
@@ -12,27 +14,35 @@ from irdim_train.labelling.propose import NEAR, Proposal
 SAME = 3.0  # px between the centres of two labels of one target
 
 
+def is_labelled(boxes: Mapping[int, ListOf[LabelledBox]]) -> bool:
+    """Whether labels, by frame, say anything of a sequence: what is only to be ignored, or was not looked at, says nothing."""
+    return any(b.label != IGNORE for of in boxes.values() for b in of)
+
+
 def enqueue_proposals(
     data: Dataset, sequence: Sequence, proposals: list[Proposal], by: str = "classical", **facts: Any
 ) -> int:
     """Put proposals into the review queue; returns how many were new. by, facts: what the provenance says of where they come from.
 
-    What lies on labels, or on tracks that were proposed before and perhaps rejected, for most of its frames is not proposed again.
+    What lies on labels, or on tracks that were proposed before and perhaps rejected, for most of its frames is not proposed again. A frame
+    whose cover another open question holds (that of a field log) is left to that question: were it uncovered here, that could not be decided.
     """
     new = 0
     with data.transaction():
-        taken = known_places(data, sequence)
+        taken, held = known_places(data, sequence), _held_frames(data, sequence)
         for p in proposals:
-            if _known_share(p, taken) > 0.5:
+            boxes = {f: b for f, b in sorted(p.boxes.items()) if f not in held}
+            if not boxes or _known_share(p, taken) > 0.5:
                 continue
-            points = [[f, *(round(v, 2) for v in (b.x, b.y, b.w, b.h))] for f, b in sorted(p.boxes.items())]
+            shown = min(boxes, key=lambda f: abs(f - p.shown))
+            points = [[f, *(round(v, 2) for v in (b.x, b.y, b.w, b.h))] for f, b in boxes.items()]
             digest = hashlib.sha256(repr(points).encode()).hexdigest()[:16]
             new += data.enqueue(
                 key=f"{TRACK}:{sequence.name}:{digest}",
                 kind=TRACK,
                 sequence_id=sequence.id,
-                frame=p.shown,
-                box=p.boxes[p.shown],
+                frame=shown,
+                box=boxes[shown],
                 score=p.score,
                 reason=p.reason,
                 provenance={"by": by, **facts, "points": points},
@@ -62,6 +72,13 @@ def known_places(data: Dataset, sequence: Sequence) -> dict[int, list[tuple[floa
             for frame, x, y, *_ in item.provenance["points"]:
                 places.setdefault(frame, []).append((x, y))
     return places
+
+
+def _held_frames(data: Dataset, sequence: Sequence) -> set[int]:
+    """Frames of a region to ignore, or a cover, that an open question may replace."""
+    asked = {i.frame for i in data.queue_items("open") if i.sequence_id == sequence.id and i.box_id is not None}
+    labels = data.boxes(sequence) if asked else {}
+    return {frame for frame in asked if any(b.label == IGNORE for b in labels.get(frame, []))}
 
 
 def _known_share(p: Proposal, taken: dict[int, list[tuple[float, float]]]) -> float:

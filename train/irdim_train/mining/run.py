@@ -19,7 +19,7 @@ from irdim.fieldlog.records import SAMPLE
 from irdim.tracks import STILL, Point, Track, TrackerOptions, Verdict
 from irdim_train.evaluate import detect_sequences
 from irdim_train.labelling.propose import Proposal
-from irdim_train.labelling.queueing import enqueue_proposals
+from irdim_train.labelling.queueing import enqueue_proposals, is_labelled
 from irdim_train.mining.following import follow_detections
 from irdim_train.mining.known import NEAR, is_known, looked_for
 
@@ -73,7 +73,7 @@ def mine(
         sequence = found.sequence
         followed = follow_detections(found, data.times(sequence), options.tracker)
         labels = data.boxes(sequence)
-        labelled = _is_labelled(labels)
+        labelled = is_labelled(labels)
         asked = [v for v in followed.verdicts if v.kind != STILL or labelled]  # else proposed as a whole track
         unknown = [v for v in asked if not is_known(v, labels.get(v.frame, []), sequence)]
         result.known.update(v.kind for v in asked)
@@ -128,10 +128,6 @@ def _enqueue(data: Dataset, sequence: Sequence, verdicts: ListOf[Verdict], facts
                 provenance={**facts, "track": v.track_id},
             )
     return queued
-
-
-def _is_labelled(labels: Mapping[int, ListOf[LabelledBox]]) -> bool:
-    return any(b.label != IGNORE for boxes in labels.values() for b in boxes)
 
 
 def _proposal(track: Track, labels: Mapping[int, ListOf[LabelledBox]], *, stills: bool) -> Proposal | None:
