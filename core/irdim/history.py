@@ -1,5 +1,6 @@
 """The ring of frames behind a detector: which four make a stack, and when a stack is void."""
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from functools import cached_property
@@ -44,7 +45,7 @@ class History:
     """Keeps 3 * frame_step + 1 frames and gives the stack of the newest, or the reason why there is none."""
 
     def __init__(self, spec: InputSpec, interval: float | None = None) -> None:
-        """interval: nominal seconds between frames; None where it is not known (gaps are then not looked for)."""
+        """interval: nominal seconds between frames; None where it is not known (no wait is then too long)."""
         self.spec, self.interval = spec, interval
         if spec.register:
             the_kernels()  # compiled now, if ever, not when the first frame waits for it
@@ -92,17 +93,18 @@ class History:
         last = self._ring[-1].frame
         if frame.pixels.shape != last.pixels.shape or frame.pixels.dtype != last.pixels.dtype:
             return "size"
-        waited = frame.time - last.time
-        if self.interval and not 0 < waited <= GAP * self.interval:
-            return "gap"
-        return ""
+        return "" if 0 < frame.time - last.time <= longest_wait(self.interval) else "gap"
+
+
+def longest_wait(interval: float | None) -> float:
+    """Seconds from one frame to the next that are no gap; none at all is one, and so is a clock that goes back."""
+    return GAP * interval if interval else math.inf
 
 
 def with_full_history(times: np.ndarray, spec: InputSpec, interval: float | None) -> np.ndarray:
     """(T,) bool: the frames of one size, at `times` (T,), that History gives a stack for."""
     index = np.arange(len(times))
     begins = np.zeros(len(times), bool)  # after a gap
-    if interval:
-        waited = np.diff(times)
-        begins[1:] = ~((waited > 0) & (waited <= GAP * interval))
+    waited = np.diff(times)
+    begins[1:] = ~((waited > 0) & (waited <= longest_wait(interval)))
     return index - np.maximum.accumulate(np.where(begins, index, 0)) >= spec.history - 1

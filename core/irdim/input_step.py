@@ -30,6 +30,9 @@ class Input(Protocol):
         """How often what came before was forgotten: a gap, another size, a reset."""
         ...
 
+    def expect(self, interval: float | None) -> None:
+        """Seconds between the frames that come now, where somebody knows: what a card that states none goes by to see a gap."""
+
     def push(self, frame: Frame) -> Prepared | str:
         """Take the newest frame. Returns its input, or the reason why there is none yet."""
         ...
@@ -48,6 +51,10 @@ class InputStep:
         self.card = card
         self._history = History(card.input, card.interval)
         native()  # compiled now, if ever, not when the first frame waits for it
+
+    def expect(self, interval: float | None) -> None:
+        """See Input."""
+        self._history.interval = self.card.interval or interval
 
     def push(self, frame: Frame) -> Prepared | str:
         """See Input."""

@@ -182,15 +182,15 @@ class Feed:
         begun = time.perf_counter()
         *older, newest = shots
         for shot in older:
-            self._void(shot)
+            self._before(shot)
             self._detector.prime([shot.frame])
             if self._trial is not None:
                 self._trial[1].prime([shot.frame])
             self._recent.append(shot.frame)
-        self._void(newest)
+        self._before(newest)
         prepared = self._detector.input.push(newest.frame)
         seconds = time.perf_counter() - begun
-        offer = self._offer(newest.frame)
+        offer = self._offer(newest)
         self._recent.append(newest.frame)
         breaks = self._detector.input.breaks
         broke, self._breaks = breaks != self._breaks, breaks
@@ -198,10 +198,13 @@ class Feed:
         if offer is not None:
             self._settle(offer)
 
-    def _void(self, shot: Shot) -> None:
-        """What came before the shutter closed, or before the gain changed, is no history for what comes after."""
+    def _before(self, shot: Shot) -> None:
+        """What came before the shutter closed, or before the gain changed, is no history for what comes after; nor what came before a gap."""
         if shot.fault:
             self._reset(shot.fault)
+        self._detector.input.expect(shot.interval)
+        if self._trial is not None:
+            self._trial[1].input.expect(shot.interval)
 
     def _reset(self, reason: str) -> None:
         self._detector.input.reset(reason)
@@ -209,7 +212,7 @@ class Feed:
         if self._trial is not None:
             self._trial[1].input.reset(reason)
 
-    def _offer(self, frame: Frame) -> Offer | None:
+    def _offer(self, shot: Shot) -> Offer | None:
         """A new bundle, once it can read this frame; until then its history fills beside the old one's."""
         taken = self._trial or self._takeover.take()
         if taken is None:
@@ -217,8 +220,9 @@ class Feed:
         bundle, detector = taken
         try:
             if self._trial is None:
+                detector.input.expect(shot.interval)
                 detector.prime(list(self._recent))
-            prepared = detector.input.push(frame)
+            prepared = detector.input.push(shot.frame)
             self._trial = taken if isinstance(prepared, str) else None
             return None if isinstance(prepared, str) else Offer(bundle, detector, prepared)
         except Exception as error:  # whatever it is, the old one has not missed a frame

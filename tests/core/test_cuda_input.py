@@ -2,6 +2,7 @@
 
 import gc
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,14 @@ class ReadsTheGpu(TensorRtEngine):
 @pytest.mark.parametrize("register", [False, True])
 def test_frame_by_frame_the_gpu_gives_what_the_host_gives(gpu, kind, register):
     assert follow_both(Stream(gpu), kind, register) >= 20
+
+
+def test_a_wait_is_too_long_by_the_interval_that_is_told_where_the_card_states_none(gpu):
+    step = GpuInputStep(replace(Bundle.load(STARTER).card, interval=None), Stream(gpu))
+    frames = [Frame(i, i * 0.04, f) for i, f in enumerate(moving_frames(step.card.input.history + 1))]
+    step.expect(0.04)
+    step.prime(frames[:-1])
+    assert step.push(replace(frames[-1], time=60.0)) == "gap"
 
 
 def test_inputs_that_wait_are_not_written_over_and_their_memory_is_used_again(gpu):

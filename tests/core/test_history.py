@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -5,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rendered import drifting_scene
 
+from irdim.bundle import ModelCard, Thresholds
 from irdim.differencing import InputSpec
 from irdim.history import History, Stack, with_full_history
+from irdim.input_step import InputStep
 from irdim.registration import estimate_shift, texture
 from irdim.sources import Frame
 
@@ -43,13 +47,31 @@ def test_a_break_voids_the_stack_until_the_ring_is_full_again(broken, reason):
     assert isinstance(later[2], Stack)
 
 
-def test_without_a_nominal_interval_no_gap_is_looked_for():
+def test_without_a_nominal_interval_no_wait_is_too_long():
     history = History(InputSpec("difference"))
     assert isinstance([history.push(frame(i, i * i * 10.0)) for i in range(4)][-1], Stack)
 
 
+@pytest.mark.parametrize("time", [3.0, 1.0])
+def test_a_clock_that_stands_still_or_goes_back_is_a_gap_even_without_one(time):
+    history = History(InputSpec("difference"))
+    assert isinstance([history.push(frame(i)) for i in range(4)][-1], Stack)
+    assert history.push(frame(4, time)) == "gap"
+
+
+def test_an_interval_that_is_told_later_counts_from_then_on_unless_the_card_states_one():
+    card = ModelCard("any", 1.0, 8, InputSpec("difference"), Thresholds(0.5, 0.1))
+    for stated, expected in ((None, "gap"), (5.0, "ok")):
+        step = InputStep(replace(card, interval=stated))
+        for i in range(4):
+            step.push(frame(i))
+        step.expect(1.0)
+        pushed = step.push(frame(4, 5.0))
+        assert (pushed if isinstance(pushed, str) else "ok") == expected
+
+
 @given(
-    st.lists(st.sampled_from([1.0, 1.0, 1.0, 1.4, 3.0, -2.0]), min_size=1, max_size=40),
+    st.lists(st.sampled_from([1.0, 1.0, 1.0, 1.4, 3.0, 0.0, -2.0]), min_size=1, max_size=40),
     st.integers(1, 4),
     st.sampled_from([None, 1.0]),
 )

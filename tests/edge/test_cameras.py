@@ -225,6 +225,15 @@ def test_lost_frames_are_counted_by_the_clock_when_nobody_says_the_interval():
     assert [s.frame.index for s in shots] == [round(t / 0.04) for t in at]
 
 
+@pytest.mark.parametrize(
+    ("stated", "step", "first", "later"), [(None, 1, None, 0.04), (None, 2, None, 0.08), (0.05, 2, 0.1, 0.1)]
+)
+def test_frames_say_how_far_apart_they_are_as_the_configuration_says_or_as_it_was_measured(stated, step, first, later):
+    camera = Live("west", Script(*((i * 0.04, i) for i in range(60 * step))), interval=stated, step=step)
+    _, shots = take(camera, 60)
+    assert (shots[0].interval, shots[-1].interval) == (first, later if stated else pytest.approx(later))
+
+
 def test_repeated_frames_are_not_lost_ones():
     class Twice(Script):
         def grab(self, seconds: float) -> Grabbed | None:

@@ -241,6 +241,14 @@ def test_a_recording_without_times_is_replayed_flat_out_and_that_is_said(tmp_pat
     assert "clip: has no times, and is replayed flat out" in caplog.text
 
 
+@pytest.mark.parametrize(("step", "given"), [(1, None), (2, None), (2, 0.1)])
+def test_frames_of_a_recording_say_how_far_apart_they_are(tmp_path, step, given):
+    path = record(tmp_path / "clip.npy", 6)
+    replay = open_replay([str(path)], rate="flat-out", interval=given, nominal=None, step=step)
+    shots = [item for item in replay.shots(threading.Event()) if isinstance(item, Shot)]
+    assert [s.interval for s in shots] == pytest.approx([(given or 0.04) * step] * (6 // step))
+
+
 def test_a_number_as_rate_is_frames_a_second(small_bundle, tmp_path):
     record(tmp_path / "clip.npy", 30)
     summary = run(load_config(config(tmp_path, small_bundle, **{"camera.rate": 60.0})), threading.Event())

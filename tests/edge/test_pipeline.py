@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from test_daemon import config, lines, record, wait_for
+from test_takeover import variant
 
 from irdim.bundle import Bundle
 from irdim.detector import Detector
@@ -26,9 +27,10 @@ from irdim_edge.handover import MOST_WAITING, Handover
 from irdim_edge.pipeline import Feed, Ready, engine_threads
 
 
-def shot(index: int, fault: str = "") -> Shot:
-    pixels = np.random.default_rng(index).integers(900, 1100, (48, 64)).astype(np.uint16)
-    return Shot(Frame(index, index * 0.04, pixels), time.time(), time.monotonic(), fault)
+def shot(index: int, fault: str = "", *, late: float = 0.0, shape: tuple[int, int] = (48, 64)) -> Shot:
+    """late: seconds that it comes late, of a camera whose interval is known."""
+    pixels = np.random.default_rng(index).integers(900, 1100, shape).astype(np.uint16)
+    return Shot(Frame(index, index * 0.04 + late, pixels), time.time(), time.monotonic(), fault, 0.04)
 
 
 class Given:
@@ -51,6 +53,11 @@ class Never:
 
     def take(self):
         return None
+
+
+def stating(bundle, to, interval: float | None):
+    """A copy of a bundle whose card states another interval, or none."""
+    return variant(bundle, to / f"states-{interval}", interval=interval)
 
 
 def feed_of(camera, bundle, stopping=None, note=lambda error: None) -> Feed:
@@ -118,6 +125,17 @@ def test_a_fault_voids_the_history(small_bundle):
     )
 
 
+@pytest.mark.parametrize("late", [59.0, -0.5])
+def test_a_gap_voids_the_history_of_a_bundle_that_states_no_interval(small_bundle, tmp_path, late):
+    bundle = stating(small_bundle, tmp_path, None)
+    history = Bundle.load(bundle).card.input.history
+    camera = Given([Began("a"), *(shot(i, late=late * (i >= 20)) for i in range(30))], live=False)
+    reasons = [
+        r.prepared if isinstance(r.prepared, str) else "ok" for r in feed_of(camera, bundle) if isinstance(r, Ready)
+    ]
+    assert reasons[20 : 20 + history] == ["gap"] * (history - 1) + ["ok"]
+
+
 def test_a_fault_among_skipped_frames_is_told(small_bundle):
     """By the newest frame the history is full again; that it broke off in between is said all the same."""
     camera = Given([Began("a"), *(shot(i, "gain" if i == 20 else "") for i in range(40))], live=True)
@@ -156,6 +174,27 @@ def test_a_new_bundle_with_a_longer_history_is_offered_when_that_is_full(small_b
                 feed.answer(True)
     assert offered == [19 - 9 + spec.history - 1]
     assert reasons == ["history"] * (bundle.card.input.history - 1) + ["ok"] * (61 - bundle.card.input.history)
+
+
+def test_a_new_bundle_that_states_no_interval_has_no_history_across_a_gap(small_bundle, tmp_path):
+    loaded = Bundle.load(stating(small_bundle, tmp_path, None))
+    new, history = Detector.from_bundle(loaded, threads=1), loaded.card.input.history
+
+    class Soon(Never):
+        asked = 0
+
+        def take(self):
+            self.asked += 1
+            return (loaded, new) if self.asked == 20 else None
+
+    old = Detector.from_bundle(loaded, threads=1)
+    camera = Given([Began("a"), *(shot(i, late=5.0 * (i >= 18)) for i in range(40))], live=False)
+    feed, offered = Feed(camera, old, Soon(), threading.Event(), kept=20, note=lambda e: None), []
+    for item in feed:
+        if isinstance(item, Ready) and item.offer is not None:
+            offered.append(item.shot.frame.index)
+            feed.answer(True)
+    assert offered == [18 + history - 1]
 
 
 def test_what_the_camera_raises_comes_after_its_frames(small_bundle):

@@ -36,6 +36,10 @@ class GpuInputStep(OnGpu):
         self._ring: FrameRing | None = None
         self._step: NetworkInput | None = None
 
+    def expect(self, interval: float | None) -> None:
+        """See InputStep.expect."""
+        self._history.interval = self.card.interval or interval
+
     def push(self, frame: Frame) -> Prepared | str:
         """See InputStep.push. The image is a GpuImage."""
         void = self._history.add(frame)

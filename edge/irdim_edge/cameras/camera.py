@@ -28,12 +28,13 @@ class Began:
 @dataclass(frozen=True)
 class Shot:
     """A frame as it came. utc: seconds since 1970 when it was taken; stamped: the same moment on time.monotonic(), from which latency counts;
-    fault: why frames before it cannot be compared with it ('shutter', 'gain'), else empty."""
+    fault: why frames before it cannot be compared with it ('shutter', 'gain'), else empty; interval: seconds from one to the next as far as is known."""
 
     frame: Frame
     utc: float
     stamped: float
     fault: str = ""
+    interval: float | None = None
 
 
 class Camera(Protocol):

@@ -133,7 +133,9 @@ class Live:
             self.counts.update(name for name in (fault, conditions.picture) if name)
             if index % self._step == 0:
                 frame = Frame(index // self._step, got.time - first, got.pixels)
-                yield Shot(frame, utc_of(got.stamped), got.stamped, fault)
+                known = self._interval or self._measured
+                interval = known * self._step if known else None
+                yield Shot(frame, utc_of(got.stamped), got.stamped, fault, interval)
 
     def _missing(self, last: Grabbed, got: Grabbed) -> int:
         """Frames that the driver lost between two, by the camera's count where it has one, else by the clock."""

@@ -52,6 +52,7 @@ class Replay:
 
     def _shots(self, source: FrameSource, stopping: threading.Event) -> Iterator[Shot]:
         began, first = time.monotonic(), None
+        interval = source.interval * self.step if source.interval else None
         rate = "flat-out" if self.rate == "own" and source.interval is None else self.rate
         for frame in source:
             if frame.index % self.step:
@@ -63,7 +64,8 @@ class Replay:
                 stopping.wait(max(0.0, began + due - time.monotonic()))
             if stopping.is_set():
                 return
-            yield Shot(Frame(index, frame.time, frame.pixels), time.time(), time.monotonic())
+            taken = Frame(index, frame.time, frame.pixels)
+            yield Shot(taken, time.time(), time.monotonic(), interval=interval)
 
 
 def open_replay(
