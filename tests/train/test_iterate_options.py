@@ -73,6 +73,15 @@ def test_a_truth_that_lacks_a_sequence_is_found_before_anything_is_written(data,
     assert not (tmp_path / "loop").exists()
 
 
+def test_too_few_labels_for_a_batch_can_be_added_to_and_the_loop_goes_on(data, tmp_path):
+    given = {"size": 32, "frame_step": 2, "register": False, "fit": {"width": 0.25, "batch": 5000}}
+    for _ in range(2):
+        state = open_loop(tmp_path / "loop", LoopConfig(str(data), **given))
+        with pytest.raises(InputError, match="training patches are fewer than a batch of 5000; label more"):
+            iterate(state, torch.device("cpu"))
+        assert open_loop(tmp_path / "loop", None).step == "crop"  # which takes up what is labelled by then
+
+
 def test_a_truth_needs_only_what_is_drawn_at_random(data, tmp_path):
     with Dataset.open(data) as d, Dataset.create(tmp_path / "truth") as truth:
         frames = [Frame(t, t / 25, f) for t, f in enumerate(d.frames(d.sequence("new")))]

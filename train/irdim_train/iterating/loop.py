@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from irdim.dataset import Dataset
+from irdim.errors import InputError
 from irdim.files import atomic_file
 from irdim.metrics import CentreDistance
 from irdim.patches import Patches
@@ -75,7 +76,11 @@ def _crop(state: LoopState, data: Dataset, device: torch.device) -> None:
     c = state.config
     covers = open_questions(data, state.pool)
     made = crop(data, _patches(state), size=c.size, frame_step=c.frame_step, register=c.register, covers=covers)
-    state.turn.images = made["train"]
+    state.turn.images, batch = made["train"], c.fit_config().batch
+    if state.turn.images < batch:  # said here and not by fit, whose patches would stay as they are
+        raise InputError(
+            f"{data.path}: its {state.turn.images} training patches are fewer than a batch of {batch}; label more (irdim-train label), then go on"
+        )
 
 
 def _fit(state: LoopState, data: Dataset, device: torch.device) -> None:
