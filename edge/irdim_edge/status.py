@@ -65,7 +65,9 @@ class Summary:
         return self.frames / self.seconds if self.seconds else 0.0
 
     def to_json(self) -> dict[str, Any]:
-        return {"v": 1, **vars(self), "frames_per_second": round(self.frames_per_second, 2)}
+        """As of now: another thread may write it while the run counts on."""
+        now = {name: value.copy() if isinstance(value, Counter) else value for name, value in vars(self).items()}
+        return {"v": 1, **now, "frames_per_second": round(self.frames_per_second, 2)}
 
     @property
     def line(self) -> str:
