@@ -83,6 +83,12 @@ def test_two_targets_side_by_side_do_not_claim_each_others_label():
     )
 
 
+@pytest.mark.parametrize(("beside", "kinds"), [(5, []), (12, ["unlabelled"])])
+def test_a_second_answer_inside_a_label_is_about_that_label(beside, kinds):
+    found = doubts(output((20, 20, 5, "target"), (20 + beside, 20, 5, "target")), label(20, 20, side=14))
+    assert [d.kind for d in found] == kinds
+
+
 def test_what_is_to_be_ignored_is_not_judged():
     assert doubts(output((20, 20, 5, "target")), label(20, 20, "ignore", side=12)) == []
 

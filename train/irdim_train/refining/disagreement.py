@@ -3,7 +3,7 @@
 The loss is the paper's (Eq. 2-4) read as a likelihood: confidence and class by cross-entropy, place by the distance over its usual size (see
 `usual_error`), so that all four kinds have one scale, nats:
 
-    unlabelled           the network answers where nothing is labelled: -log(1 - p) falls to -log(p)
+    unlabelled           the network answers where no label's box is: -log(1 - p) falls to -log(p)
     misplaced            nothing at the label, an answer beside it that no label claims: the label moves there
     wrong-category       an answer at the label, of the other class (the mean over c1 and c2: they say one thing twice)
     labelled-background  nothing at the label nor beside it: -log(p) falls to -log(1 - p)
@@ -130,7 +130,7 @@ def judge_frame(
             confidence = float(np.exp(log_expit(z)))
             doubts.append(Doubt(LABELLED_BACKGROUND, frame, _plain(b), b.id, losses[b.id], float(-z), confidence))
     for n, d in enumerate(free):
-        if n not in moved_here:
+        if n not in moved_here and not any(_covers(b, d.x, d.y) for b in labels):  # else another answer about what is labelled
             z = _bounded(_logit(d.score))
             doubts.append(
                 Doubt(UNLABELLED, frame, Box(d.x, d.y, d.w, d.h, d.label), None, float(-log_expit(-z)), z, d.score)
