@@ -62,6 +62,14 @@ def test_a_clean_set_has_no_findings(tmp_path):
     assert not found.harmful
 
 
+def test_the_frames_of_a_data_set_are_read_once(tmp_path, monkeypatch):
+    asked = []
+    frames = Dataset.frames
+    monkeypatch.setattr(Dataset, "frames", lambda data, s: asked.append(s.name) or frames(data, s))
+    checked(build(tmp_path / "data"))
+    assert asked == ["seq0", "seq1", "seq2"]
+
+
 def frozen(i, frames, boxes, times):
     frames[10:14] = frames[10]
     return frames, boxes, times

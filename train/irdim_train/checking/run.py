@@ -1,7 +1,7 @@
-"""All checks, each sequence read once, frame by frame."""
+"""All checks, each sequence read once, frame by frame; where labels jump, as far as their pictures a second time."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +9,9 @@ import numpy as np
 
 from irdim.boxes import TARGET
 from irdim.dataset import SPLITS
+from irdim.dataset.frames import read_through
 from irdim.errors import InputError
+from irdim.sources import Frame
 from irdim_train.checking.findings import Finding, Severity, cut_around
 from irdim_train.checking.frames import SEEN_AS, FrameCheck, thumbnail
 from irdim_train.checking.jumps import find_jumps
@@ -116,8 +118,10 @@ def _check_one(subject: Subject, findings: list[Finding], progress: Callable[[st
         return None
     frames, labels = FrameCheck(subject.name, subject.interval), LabelCheck(subject.name)
     places: dict[int, np.ndarray] = {}
-    try:
+
+    def looked_at() -> Iterator[Frame]:
         for frame in subject.read():
+            yield frame  # refused there where it is not like those before it
             boxes = subject.boxes.get(frame.index, [])
             targets = [b for b in boxes if b.label == TARGET]
             frames.push(frame, bool(targets))
@@ -125,6 +129,10 @@ def _check_one(subject: Subject, findings: list[Finding], progress: Callable[[st
             if targets:
                 places[frame.index] = np.array([(b.x, b.y) for b in targets])
             progress(subject.name)
+
+    digest = None
+    try:
+        digest = read_through(subject.name, looked_at(), None).digest
         labels.frames_missing(frames.count, sorted(subject.boxes))
     except InputError as error:
         findings.append(Finding("unreadable", str(error), subject.name, frames.count))
@@ -133,7 +141,7 @@ def _check_one(subject: Subject, findings: list[Finding], progress: Callable[[st
     findings += frames.findings + labels.findings
     if frames.shape is None or frames.dtype is None or frames.first is None:
         return None
-    if frames.count == subject.length and not subject.unchanged():
+    if digest and subject.digest and digest != subject.digest:
         text = f"{subject.name}: its pixels are not those that were imported; put the file back, or import again under another name"
         findings.append(Finding("changed", text, subject.name))
     moved = np.cumsum(np.array(frames.shifts)[:, ::-1], axis=0)

@@ -7,7 +7,6 @@ from pathlib import Path
 from irdim.boxes import IGNORE, INTERFERENCE, TARGET, Box
 from irdim.dataset import Dataset
 from irdim.dataset import Sequence as Stored
-from irdim.dataset.frames import digest_of
 from irdim.errors import InputError
 from irdim.sources import Frame
 from irdim_train.importing.found import Found, Options
@@ -16,8 +15,8 @@ from irdim_train.importing.layouts import find_sequences
 
 @dataclass(frozen=True)
 class Subject:
-    """One sequence. read: its frames, in order (InputError where they cannot be read); boxes: by frame; unchanged: whether the pixels are those that
-    were imported; trouble: what went wrong before a frame was read; notes: of how labels were read."""
+    """One sequence. read: its frames, in order (InputError where they cannot be read); boxes: by frame; digest: of the frames that were imported, where
+    that is known; trouble: what went wrong before a frame was read; notes: of how labels were read."""
 
     name: str
     split: str
@@ -26,7 +25,7 @@ class Subject:
     length: int | None
     read: Callable[[], Iterator[Frame]]
     boxes: dict[int, list[Box]] = field(default_factory=dict)
-    unchanged: Callable[[], bool] = lambda: True
+    digest: str = ""
     trouble: str = ""
     notes: tuple[str, ...] = ()
 
@@ -50,7 +49,7 @@ def _of_sequence(data: Dataset, sequence: Stored) -> Subject:
         sequence.length,
         read,
         {frame: list(boxes) for frame, boxes in data.boxes(sequence).items()},
-        lambda: digest_of(data.frames(sequence)) == sequence.digest,
+        sequence.digest,
     )
 
 
