@@ -307,6 +307,30 @@ def test_a_suspect_of_frames_that_are_there_already_counts_for_their_own_split(d
     assert result.kept_back == {"val": 1}
 
 
+@pytest.mark.parametrize(
+    ("at", "label", "says"),
+    [
+        ((71, 61), "target", "night, is labelled: target here"),
+        ((120, 20), "interference", "night, is labelled: nothing here"),
+    ],
+)
+def test_what_the_recording_is_labelled_with_goes_into_the_question(data, tmp_path, at, label, says):
+    log = read_log(field_log(tmp_path / "depot", 1, kind="still"))
+    top, left = log.description["frames"]["origin"]
+    whole = np.zeros((16, 128, 160), np.uint16)
+    whole[4:16, top : top + 96, left : left + 96] = log.frames
+    frames = [Frame(i, i / 25, pixels) for i, pixels in enumerate(whole)]
+    data.add_sequence("night", frames, {13: [Box(*at, 5, 5)]}, split="train", group="roof", source="x", who="anna")
+    ingest(data, str(tmp_path / "depot"))
+    (item,) = data.queue_items()
+    assert item.box.label == label
+    assert item.reason.endswith(says)
+    field_log(tmp_path / "depot", 2, kind="still")  # other frames under the same name
+    ingest(data, str(tmp_path / "depot"))
+    other = next(i for i in data.queue_items() if i.id != item.id)
+    assert (other.box.label, "is labelled" in other.reason) == ("interference", False)
+
+
 # samples and tallies
 
 

@@ -5,16 +5,18 @@ the box of the suspect's frame in question: a decision takes its place.
 """
 
 import contextlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from irdim.boxes import IGNORE, INTERFERENCE, TARGET, Box
-from irdim.dataset import Dataset, Sequence, digest_of
+from irdim.dataset import Dataset, LabelledBox, Sequence, digest_of
 from irdim.errors import InputError
 from irdim.fieldlog import LOW_CONFIDENCE, SAMPLE, FieldLog
 from irdim.sources import Frame
 from irdim.tracks import MISSED
+from irdim_train.labelling import is_labelled
 
 WHO, UNSEEN = "irdim-train ingest", "not looked at yet"
 
@@ -24,7 +26,10 @@ def add_suspect(
 ) -> tuple[Sequence, bool]:
     """Within a transaction. Returns the sequence that its frames are in, and whether a queue item was new."""
     d, times = log.description, log.description["frames"]["times"]
-    split, group = _home(data, d, provenance)
+    recording = _recording(data, d)
+    split, group = (
+        (recording.split, recording.group) if recording else ("train", f"field {provenance['device']}/{d['camera']}")
+    )
     given: dict[str, Any] = {"split": split, "group": group, "source": name, "who": WHO, "why": UNSEEN}
     given.update(iteration=data.current_iteration(), interval=d.get("interval"))
     sequence = data.add_sequence(f"log-{digest}", *_unseen(log.frames, times), **given)
@@ -34,16 +39,22 @@ def add_suspect(
         data.add_sequence(f"log-{digest}-whole", *_unseen(log.whole_frame[None], [times[log.index]]), **given)
     _, height, width = log.frames.shape
     x, y, w, h = log.place
-    question = question_of(log)
+    question, reason = question_of(log), d["verdict"]["reason"]
     label = {MISSED: TARGET, LOW_CONFIDENCE: TARGET, SAMPLE: IGNORE}.get(log.kind, INTERFERENCE)
+    proposed = Box(min(x, width - 0.01), min(y, height - 0.01), w, h, label)
+    if log.kind != SAMPLE and recording and (there := _labelled_at(data, recording, log)) is not None:
+        # accepted, the answer is that of whoever labelled the recording, whatever the tracker made of it
+        named = f"its recording, {recording.name}, is labelled"
+        reason += f"; {named}: {there[0].label if there else 'nothing'} here"
+        proposed = replace(proposed, label=there[0].label) if there else proposed
     new = data.enqueue(
         key=question.pop("item"),
         kind=log.kind,
         sequence_id=sequence.id,
         frame=log.index,
-        box=Box(min(x, width - 0.01), min(y, height - 0.01), w, h, label),
+        box=proposed,
         score=log.score,
-        reason=d["verdict"]["reason"],
+        reason=reason,
         box_id=in_question,
         provenance={**provenance, **question},
     )
@@ -60,17 +71,36 @@ def question_of(log: FieldLog) -> dict[str, Any]:
     return {**item, "sample_probability": d["sample_probability"], "detections": _reported(d)}
 
 
-def _home(data: Dataset, d: dict[str, Any], provenance: dict[str, Any]) -> tuple[str, str]:
-    """Split and group: those of the recording that the device replayed, where the data set holds it, so that nothing leaks out of what is kept
-    back for scoring; else its camera's own group, to train on."""
+def _recording(data: Dataset, d: dict[str, Any]) -> Sequence | None:
+    """The one that the device replayed, where the data set holds it: its split and group are those of the suspect, so that nothing leaks out of what is kept
+    back for scoring. Others are of their camera's own group, to train on."""
     source, digest = d.get("source"), d.get("source_digest")
     known = data.sequence_with(digest) if isinstance(digest, str) else None
     if known is None and isinstance(source, str):
         with contextlib.suppress(InputError):
             known = data.sequence(source)
-    if known is not None:
-        return known.split, known.group
-    return "train", f"field {provenance['device']}/{d['camera']}"
+    return known
+
+
+def _labelled_at(data: Dataset, recording: Sequence, log: FieldLog) -> list[LabelledBox] | None:
+    """The recording's labels at the suspect's place, nearest first; None where it has none at all, or its frame is another one."""
+    labels, index = data.boxes(recording), log.description["verdict"]["frame"]
+    (top, left), crop = log.description["frames"]["origin"], log.frames[log.index]
+    if not is_labelled(labels) or index >= recording.length:
+        return None
+    height, width = crop.shape
+    if not np.array_equal(data.frames(recording)[index][top : top + height, left : left + width], crop):
+        return None
+    x, y, w, h = log.place
+    x, y = x + left, y + top
+    near = [b for b in labels.get(index, []) if b.label != IGNORE and _meet(b, Box(x, y, w, h))]
+    return sorted(near, key=lambda b: (b.x - x) ** 2 + (b.y - y) ** 2)
+
+
+def _meet(one: Box, other: Box) -> bool:
+    """Whether the centre of either lies in the other."""
+    dx, dy = abs(one.x - other.x), abs(one.y - other.y)
+    return any(dx <= b.w / 2 and dy <= b.h / 2 for b in (one, other))
 
 
 def _unseen(frames: np.ndarray, times: list[float]) -> tuple[list[Frame], dict[int, list[Box]]]:
