@@ -43,7 +43,7 @@ def add_suspect(
     label = {MISSED: TARGET, LOW_CONFIDENCE: TARGET, SAMPLE: IGNORE}.get(log.kind, INTERFERENCE)
     proposed = Box(min(x, width - 0.01), min(y, height - 0.01), w, h, label)
     if log.kind != SAMPLE and recording and (there := _labelled_at(data, recording, log)) is not None:
-        # accepted, the answer is that of whoever labelled the recording, whatever the tracker made of it
+        # a drone that hovers is no interference where it is labelled; `missed` and `false_alarm` claim what they claim, and the reason speaks against them
         named = f"its recording, {recording.name}, is labelled"
         reason += f"; {named}: {there[0].label if there else 'nothing'} here"
         proposed = replace(proposed, label=there[0].label) if there else proposed
