@@ -108,7 +108,12 @@ class _Run:
         self._parts = Parts(config.out_path, DETECTIONS, VERDICTS, most_bytes=int(config.max_mb * (1 << 20)))
         self.summary.first_part = self._parts.first
         self._writer = Writer(
-            self._spool, self._logbook.budget, lambda line: self._write(VERDICTS, line), self.note, config.signer
+            self._spool,
+            self._logbook.budget,
+            lambda line: self._write(VERDICTS, line),
+            self.note,
+            config.signer,
+            waits=not camera.live,
         )
         self._tallies = Tallies(config.out_path, self._writer, self._spool, self._judged_so_far)
         self._tallies.begin(config.device_name, config.camera.name, bundle.digest, bundle.card.input)
@@ -255,8 +260,7 @@ class _Run:
         self.summary.tracks = self._judge.confirmed
         if step.status != "ok":
             self.summary.warming[step.reason] += 1
-        if not self._writer.line(lambda: self._write(DETECTIONS, line), wait=not self._camera.live):
-            self.summary.unwritten += 1
+        self._writer.line(lambda: self._write(DETECTIONS, line))
         if self._publishers and (self._config.output.every_frame or found or line["tracks"]):
             message = {"device": self._config.device_name, "camera": self._config.camera.name, **line}
             for publisher in self._publishers:
@@ -356,7 +360,7 @@ class _Run:
     def _sum_up(self) -> None:
         s = self.summary
         s.seconds = round(time.monotonic() - self._began, 3)
-        s.milliseconds = self._stopwatch.quantiles()
+        s.milliseconds, s.unwritten = self._stopwatch.quantiles(), self._writer.unwritten
         s.camera_counts, s.camera_trouble = self._camera.counts.copy(), self._camera.trouble
         s.messages = sum((p.counts for p in self._publishers), Counter())
         s.messages_trouble = "; ".join(p.trouble for p in self._publishers if p.trouble)

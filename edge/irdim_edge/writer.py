@@ -38,10 +38,13 @@ class Writer:
         write: Callable[[dict[str, Any]], None],
         note: Callable[[Exception], None],
         signer: Signer | None = None,
+        *,
+        waits: bool = False,
     ) -> None:
-        """write: takes a finished verdict line; note: an error that costs a suspect, not the run."""
+        """write: takes a finished verdict line; note: an error that costs a suspect, not the run; waits: with a recording, for room for a line, which
+        else is left out."""
         self._spool, self._budget, self._write, self._note = spool, budget, write, note
-        self._signer = signer
+        self._signer, self._waits = signer, waits
         self._jobs: queue.SimpleQueue[_Job | Callable[[], None] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._waiting = self._bytes = 0
@@ -49,6 +52,7 @@ class Writer:
         self._dropped: Counter[str] = Counter()
         self._once: set[str] = set()
         self._room = threading.BoundedSemaphore(MOST_LINES)
+        self.unwritten = 0  # lines that there was no room for
         self._thread = threading.Thread(target=self._loop, name="writer", daemon=True)
         self._thread.start()
 
@@ -65,7 +69,7 @@ class Writer:
             return Counter(self._dropped)
 
     def submit(self, line: dict[str, Any], suspect: Suspect | None) -> bool:
-        """Hand over a verdict line with its suspect, if any; False where the suspect is dropped."""
+        """Hand over a verdict line with its suspect, if any; False where the suspect is dropped. A line without one may be left out, as in `line`."""
         size = suspect.frames.nbytes if suspect else 0
         with self._lock:
             full = self._waiting >= MOST_WAITING or (self._waiting > 0 and self._bytes + size > MOST_BYTES)
@@ -74,7 +78,8 @@ class Writer:
                 line, suspect = {**line, "why": DROPPED}, None
             elif suspect:
                 self._waiting, self._bytes = self._waiting + 1, self._bytes + size
-        self._jobs.put(_Job(line, suspect))
+        if suspect or self._take_room():
+            self._jobs.put(_Job(line, suspect))
         return not (size and suspect is None)
 
     def accept_tally(self, tally: Tally) -> bool:
@@ -82,17 +87,16 @@ class Writer:
         name, data = pack_tally(tally, self._signer)
         return self._spool.accept(name, data, TALLY, 0.0) is not None
 
-    def line(self, action: Callable[[], None], *, wait: bool) -> bool:
-        """Call what writes a line in the writer's thread, in order. Too many waiting: `wait` for room, or False and it is not written."""
-        if not self._room.acquire(blocking=wait):
-            return False
+    def line(self, action: Callable[[], None]) -> None:
+        """Call what writes a line in the writer's thread, in order; where too many wait, it is left out and counted (`unwritten`)."""
+        if not self._take_room():
+            return
 
         def act() -> None:
             self._room.release()
             action()
 
         self._jobs.put(act)
-        return True
 
     def then(self, action: Callable[[], None], *, once: str = "") -> None:
         """Call something in the writer's thread, after all that was handed over before. once: a name, of which no two may wait: the second is left out."""
@@ -113,6 +117,12 @@ class Writer:
         self._jobs.put(None)
         self._thread.join(PATIENCE)
 
+    def _take_room(self) -> bool:
+        """For one more line. False where there is none and the line counts as unwritten."""
+        room = self._room.acquire(blocking=self._waits)
+        self.unwritten += not room
+        return room
+
     def _loop(self) -> None:
         while (job := self._jobs.get()) is not None:
             try:
@@ -126,7 +136,9 @@ class Writer:
     def _finish(self, job: _Job) -> None:
         line, kind, why = job.line, job.line["kind"], job.line.get("why")
         name = None
-        if job.suspect is not None:
+        if job.suspect is None:
+            self._room.release()
+        else:
             try:
                 name = self._log(kind, job.suspect)
                 why = None if name else NO_ROOM

@@ -48,6 +48,36 @@ def test_a_full_hand_over_drops_and_counts_and_does_not_wait(tmp_path):
     assert [found.get("why") for found in lines] == [None] * module.MOST_WAITING + ["dropped"] * 5
 
 
+def test_lines_that_a_hung_disk_does_not_take_are_bounded_and_counted(tmp_path, monkeypatch):
+    """Verdicts without a suspect too, and those whose suspect is dropped: a hung disk must not cost the memory."""
+    monkeypatch.setattr(module, "MOST_LINES", 10)
+    writer, lines, _ = make(tmp_path)
+    held = threading.Event()
+    writer.then(held.wait)
+    for n in range(6):
+        writer.line(lambda n=n: lines.append({"frame": n}))
+        writer.submit(line(n), None)
+    for n in range(6, module.MOST_WAITING + 8):
+        writer.submit(line(n), suspect(n))
+    assert writer.unwritten == 2 + 2
+    assert writer.dropped == {"missed": 2}
+    held.set()
+    writer.close()
+    assert [found["frame"] for found in lines] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, *range(6, module.MOST_WAITING + 6)]
+    assert writer.unwritten == 4
+
+
+def test_a_recording_waits_for_the_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MOST_LINES", 3)
+    writer, lines, _ = make(tmp_path, waits=True)
+    writer.then(lambda: time.sleep(0.3))
+    for n in range(8):
+        writer.submit(line(n), None)
+        writer.line(lambda: lines.append({"frame": -1}))
+    writer.close()
+    assert (len(lines), writer.unwritten) == (16, 0)
+
+
 def test_what_the_spool_cannot_take_costs_the_suspect_alone(tmp_path):
     writer, lines, errors = make(tmp_path / "spool", files=1)
     writer.submit(line(0), suspect(0, 0.9))
