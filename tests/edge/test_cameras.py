@@ -242,8 +242,45 @@ def test_repeated_frames_are_not_lost_ones():
 
     camera = Live("west", Twice(*((i * 0.04, i) for i in range(20))))
     _, shots = take(camera, 10)
-    assert [s.frame.index for s in shots] == list(range(0, 20, 2))
+    assert [s.frame.index for s in shots] == list(range(10))
     assert (camera.counts["repeated"], camera.counts["lost"]) == (9, 0)
+
+
+@pytest.mark.parametrize("phase", [0, 1, 2])
+def test_a_core_that_sends_each_picture_several_times_is_as_fast_as_its_pictures(phase):
+    class Thrice(Script):
+        def grab(self, seconds: float) -> Grabbed | None:
+            got = super().grab(seconds)
+            return got and replace(got, pixels=np.full((32, 32), (int(got.number) + phase) // 3, np.uint16))
+
+    for step in (1, 3):
+        grabbed = ((i * 0.037, i) for i in range(180))
+        camera = Live("west", Thrice(*grabbed), nominal=0.111 * step, step=step)
+        _, shots = take(camera, 60 // step)
+        assert [s.frame.index for s in shots] == list(range(60 // step))
+        assert np.diff([s.frame.time for s in shots])[1:] == pytest.approx(0.111 * step)
+        assert shots[-1].interval == pytest.approx(0.111 * step)
+        assert camera.trouble == ""
+
+
+def test_an_interval_that_would_make_every_frame_a_gap_is_said():
+    camera = Live("west", Script(*((i * 0.04, i) for i in range(60))), interval=0.02)
+    take(camera, 60)
+    assert "0.04 s between its pictures, but camera.interval says 0.02 s" in camera.trouble
+
+
+@pytest.mark.parametrize("at", [30, 31])
+def test_a_fault_on_a_frame_that_is_not_taken_comes_with_the_next_that_is(at):
+    class Brighter(Script):
+        def grab(self, seconds: float) -> Grabbed | None:
+            got = super().grab(seconds)
+            gain = 1.3 if got and int(got.number) >= at else 1.0
+            return got and replace(got, pixels=counts(2500 + (scene(1, seed=int(got.number))[0] - 2500) * gain))
+
+    camera = Live("west", Brighter(*((i * 0.04, i) for i in range(60))), step=2)
+    _, shots = take(camera, 30)
+    assert [(s.frame.index, s.fault) for s in shots if s.fault] == [((at + 1) // 2, "gain")]
+    assert camera.counts["gain"] == 1
 
 
 def test_whatever_a_library_throws_is_a_lost_camera():

@@ -95,7 +95,7 @@ def test_dead_rows_black_and_saturated_scenes_raise_no_alarm(gstreamer, tmp_path
     summary, found = run_live(tmp_path, STARTER_FOLDER, frames)
     assert summary.camera_counts["repeated"] == 9  # the black ones
     assert summary.camera_counts["saturated"] == 10
-    assert sum(elsewhere(line, line["frame"]) for line in found) <= 5
+    assert sum(elsewhere(line, round(line["time"] * RATE)) for line in found) <= 5  # repetitions are not numbered
     looked = [line for line in found if line["frame"] < 40 and line["status"] == "ok"]
     assert sum(found_at(line, line["frame"]) for line in looked) > 0.7 * len(looked) > 0
 

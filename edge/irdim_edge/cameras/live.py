@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from irdim.errors import InputError
+from irdim.history import longest_wait
 from irdim.sources import Frame
 from irdim_edge.cameras.camera import Began, Shot, check_interval, utc_of
 from irdim_edge.cameras.conditions import Conditions
@@ -103,9 +104,10 @@ class Live:
 
     def _shots(self, stopping: threading.Event) -> Iterator[Shot]:
         came = changed = time.monotonic()
-        last: Grabbed | None = None
+        last: Grabbed | None = None  # that came
+        shown: Grabbed | None = None  # that was no repetition
         first, index, waits = 0.0, -1, list[float]()
-        conditions = Conditions()
+        fault, conditions = "", Conditions()
         while not stopping.is_set():
             got, now = self._call(self._driver.grab, LOOK_EVERY), time.monotonic()
             if got is None:
@@ -117,25 +119,30 @@ class Live:
             if last is None:
                 first = got.time
             else:
-                waits.append(got.time - last.time)
                 index += self._missing(last, got)
-            index, last = index + 1, got
-            if len(waits) == MEASURED:
-                self._judge(waits)
+            last = got
             if repeated:
                 self.counts["repeated"] += 1
                 if now - changed > self._stuck:
                     raise CameraLost(f"the same picture for {self._stuck:g} s: the camera hangs, or shows {_what(got)}")
                 continue
-            changed = now
-            fault = conditions.look(got.pixels) if self._watch else ""
+            # a core may send each of its pictures several times: only pictures are numbered, and it is as fast as they come
+            index += 1
+            if shown is not None and got.time > shown.time:
+                waits.append(got.time - shown.time)
+            if len(waits) == MEASURED:
+                self._judge(waits)
+            changed, shown = now, got
+            found = conditions.look(got.pixels) if self._watch else ""
             self._picture = conditions.picture
-            self.counts.update(name for name in (fault, conditions.picture) if name)
+            self.counts.update(name for name in (found, conditions.picture) if name)
+            fault = found or fault  # of a frame that is not taken: it parts those before from those after all the same
             if index % self._step == 0:
                 frame = Frame(index // self._step, got.time - first, got.pixels)
                 known = self._interval or self._measured
                 interval = known * self._step if known else None
                 yield Shot(frame, utc_of(got.stamped), got.stamped, fault, interval)
+                fault = ""
 
     def _missing(self, last: Grabbed, got: Grabbed) -> int:
         """Frames that the driver lost between two, by the camera's count where it has one, else by the clock."""
@@ -158,6 +165,11 @@ class Live:
         before, self._unsuited = self._unsuited, ""
         try:
             check_interval(f"camera {self._name}", self._measured, self._nominal, self._step)
+            if self._interval and not self._nominal and self._measured > longest_wait(self._interval):
+                raise InputError(
+                    f"camera {self._name}: {self._measured:g} s between its pictures, but camera.interval says {self._interval:g} s; every frame "
+                    "would be a gap: set it to 0, and it is measured"
+                )
         except InputError as error:
             self._unsuited = str(error)
             if not before:
