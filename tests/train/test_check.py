@@ -279,9 +279,30 @@ def test_a_moving_camera_makes_no_jumps():
 )
 def test_the_step_moves_a_target_by_its_size(side, speed, length, step):
     nothing = np.array([np.nan])
-    found, why = suggest_frame_step(np.array([side]), nothing, np.array([speed, np.nan]), [length, 500])
+    found, why = suggest_frame_step(np.array([side]), nothing, np.array([speed, np.nan]), [length, length + 1])
     assert found == step
     assert why
+    assert "too short" not in why
+
+
+@pytest.mark.parametrize(
+    ("speed", "lengths", "step", "too_short"),
+    [
+        (1.5, [500] * 100, 4, ""),
+        (1.5, [8] + [500] * 100, 4, "; 1 of 101 sequences is too short for it: below 36 frames"),
+        (np.nan, [8] + [500] * 100, 4, "; 1 of 101 sequences is too short for it: below 36 frames"),
+        (0.02, [90, 90] + [500] * 100, 12, "; 2 of 102 sequences are too short for it: below 108 frames"),
+        (1.5, [30] * 50 + [500], 3, ""),
+        (1.5, [1] * 50, 1, "; 50 of 50 sequences are too short for it: below 9 frames"),
+    ],
+)
+def test_the_step_is_one_that_the_sequences_of_most_frames_allow_and_the_others_are_counted(
+    speed, lengths, step, too_short
+):
+    found, why = suggest_frame_step(np.array([6.0]), np.array([np.nan]), np.array([speed]), lengths)
+    assert found == step
+    assert too_short in why
+    assert ("too short" in why) == bool(too_short)
 
 
 def test_table_1_is_the_papers():
