@@ -177,6 +177,23 @@ def test_frames_that_two_splits_share_are_harmful(tmp_path):
     assert "seq0 and seq2 (train and test) have 4 frames in common" in shared[0].text
 
 
+@pytest.mark.parametrize(
+    ("name", "source", "told"),
+    [
+        ("log-0123456789abcdef", "20260304T050001000Z-missed-0123456789abcdef.irlog", False),
+        ("log-tower", "/recordings/log-tower", True),
+        ("tower", "20260304T050001000Z-missed-0123456789abcdef.irlog", True),
+    ],
+)
+def test_only_field_logs_may_share_frames_in_a_split_and_be_short(tmp_path, name, source, told):
+    with Dataset.open(build(tmp_path / "data")) as data:
+        pixels = [Frame(t, t / 25, f) for t, f in enumerate(render_sequence(0)[0][:8])]
+        data.add_sequence(name, pixels, {}, split="train", group="d", source=source, who="t", interval=1 / 25)
+    found = checked(tmp_path / "data")
+    assert any("8 frames in common" in f.text for f in found.findings) == told
+    assert ("too short" in found.frame_step()[1]) == told
+
+
 def test_a_near_identical_scene_across_splits_is_shown(tmp_path):
     cloud = 4000 * cv2.GaussianBlur(np.random.default_rng(5).normal(size=(96, 120)), (0, 0), 6)
 

@@ -15,11 +15,7 @@ BLOCK = 512  # sequences compared with all others at a time
 
 def recordings(seen: Sequence[Seen]) -> list[Seen]:
     """Those that are no field logs, which are cut short and overlap by design; all of them where there is nothing else."""
-    return [s for s in seen if not _is_log(s)] or list(seen)
-
-
-def _is_log(seen: Seen) -> bool:
-    return seen.subject.name.startswith("log-")  # as ingest names them
+    return [s for s in seen if not s.subject.is_log] or list(seen)
 
 
 def compare_sets(seen: Sequence[Seen], findings: list[Finding]) -> None:
@@ -53,7 +49,7 @@ def _shared_frames(seen: Sequence[Seen], findings: list[Finding]) -> None:
     for (one, two), n in pairs.items():
         a, b = seen[one].subject, seen[two].subject
         apart = a.split != b.split
-        if not apart and (_is_log(seen[one]) or _is_log(seen[two])):
+        if not apart and (a.is_log or b.is_log):
             continue
         where = f" ({a.split} and {b.split})" if apart else ""
         text = f"{a.name} and {b.name}{where} have {number_of(n, 'frame')} in common; remove one of them"

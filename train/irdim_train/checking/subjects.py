@@ -9,6 +9,7 @@ from irdim.dataset import Dataset
 from irdim.dataset import Sequence as Stored
 from irdim.errors import InputError
 from irdim.sources import Frame
+from irdim_train.field_logs import is_field_log
 from irdim_train.importing.found import Found, Options
 from irdim_train.importing.layouts import find_sequences
 
@@ -16,7 +17,7 @@ from irdim_train.importing.layouts import find_sequences
 @dataclass(frozen=True)
 class Subject:
     """One sequence. read: its frames, in order (InputError where they cannot be read); boxes: by frame; digest: of the frames that were imported, where
-    that is known; trouble: what went wrong before a frame was read; notes: of how labels were read."""
+    that is known; is_log: whether it is a field log; trouble: what went wrong before a frame was read; notes: of how labels were read."""
 
     name: str
     split: str
@@ -26,6 +27,7 @@ class Subject:
     read: Callable[[], Iterator[Frame]]
     boxes: dict[int, list[Box]] = field(default_factory=dict)
     digest: str = ""
+    is_log: bool = False
     trouble: str = ""
     notes: tuple[str, ...] = ()
 
@@ -50,6 +52,7 @@ def _of_sequence(data: Dataset, sequence: Stored) -> Subject:
         read,
         {frame: list(boxes) for frame, boxes in data.boxes(sequence).items()},
         sequence.digest,
+        is_field_log(sequence),
     )
 
 
