@@ -18,6 +18,7 @@ from irdim.wording import quoted
 from irdim_edge import daemon, logs
 from irdim_edge.cameras.drivers import ADDRESSES
 from irdim_edge.config import STARTER, Config, commented_config, load_config, number_or_text, parse_config
+from irdim_edge.config.addresses import is_path
 from irdim_edge.engine_commands import bench, build, inspect
 from irdim_edge.keys import keygen
 from irdim_edge.preflight import check_config, check_run
@@ -64,7 +65,7 @@ def config(
         bundle = str(Path(bundle).resolve()) if bundle and bundle != STARTER else bundle
         source = [str(Path(s).resolve()) for s in source or []]
         out = str(Path(out).resolve()) if out else None
-        upload = str(Path(upload).resolve()) if upload and "://" not in upload else upload
+        upload = str(Path(upload).resolve()) if upload and is_path(upload) else upload
     numbers = {"camera.rate": number_or_text(rate), "camera.step": step}
     given = {
         "bundle": bundle,
@@ -91,6 +92,8 @@ def config(
     elif write is None:
         print(text, end="")
     else:
+        if upload and is_path(upload):
+            print(f"field logs go to a folder of this machine, {upload}")
         print(f"wrote {write}; next: irdim-edge run {quoted(write)}")
 
 

@@ -135,6 +135,9 @@ def test_what_is_given_is_checked_and_written(small_bundle, tmp_path):
         (["--serve", "70000"], "error: --serve: "),
         (["--upload", "nosuch://x"], "nosuch"),
         (["--upload", "sftp:///x"], "names no host"),
+        (["--upload", "ftp//x/y"], "--upload: must be ftp://x/y, not ftp//x/y"),
+        (["--upload", "sftp:/me@x/y"], "--upload: must be sftp://me@x/y"),
+        (["--upload", "me@x:logs"], "--upload: must be sftp://me@x/logs"),
         (["--upload", "sftp://me:hidden@host/x"], "holds a credential"),
     ],
 )

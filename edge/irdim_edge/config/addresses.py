@@ -1,5 +1,6 @@
 """Where messages go, as the configuration writes it."""
 
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -16,6 +17,27 @@ def split_address(text: str) -> tuple[str, int]:
     if not host or not port or parts.path or "@" in text:
         raise ValueError("must be host:port")
     return host, port
+
+
+def is_path(url: str) -> bool:
+    """Whether it is the path of a folder, and neither a URL nor meant for one."""
+    return "://" not in url and _meant(url) is None
+
+
+def check_url(url: str) -> None:
+    """Raises ValueError where it is meant for a URL and is none: taken for a path it would be a folder of this machine, filled in silence."""
+    meant = _meant(url)
+    if meant and "://" not in url:
+        raise ValueError(f"upload.url: must be {meant}, not {url}; or a folder's path, which begins with / or ./")
+
+
+def _meant(text: str) -> str | None:
+    """The URL that sftp:/host, ftp//host and scp's me@host:folder are meant for."""
+    if found := re.match(r"([a-z][a-z0-9+]+)(?::/?|//)(?=[^/])", text, re.IGNORECASE):
+        return f"{found[1]}://{text[found.end() :]}"
+    if found := re.match(r"([\w.-]+@[\w.-]+):/?", text):
+        return f"sftp://{found[1]}/{text[found.end() :]}"
+    return None
 
 
 @dataclass(frozen=True)

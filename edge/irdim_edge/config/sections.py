@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from irdim.errors import InputError
 from irdim.remote import has_password
 from irdim.tracks import TrackerOptions
-from irdim_edge.config.addresses import Broker, split_address
+from irdim_edge.config.addresses import Broker, check_url, split_address
 from irdim_edge.transfer import Hours
 
 FilePath = Annotated[str, Field(min_length=1)]
@@ -159,6 +159,7 @@ class UploadSection(Section):
     @model_validator(mode="after")
     def _sound(self) -> "UploadSection":
         Hours.parse(self.hours)
+        check_url(self.url)
         if has_password(self.url):
             raise ValueError(
                 "upload.url holds a credential; put it into a file, and set upload.options or upload.identity"
