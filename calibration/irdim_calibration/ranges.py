@@ -1,6 +1,7 @@
 """Ranges of a graph's tensors, read from their histograms over the calibration patches: a percentile, or what loses the least in the mean square.
 
-ONNX Runtime's quantiser has minimum-maximum and entropy. Its percentile keeps every activation of every patch in memory and takes three times as long.
+ONNX Runtime's quantiser has minimum-maximum. Its percentile and its entropy keep every activation of every patch in memory, and of its 128 bins the latter
+tries one clip alone, the largest value: minimum-maximum again.
 """
 
 from collections.abc import Iterator
@@ -16,18 +17,37 @@ CLIPS = np.arange(16, 129) / 128  # candidates, as shares of the largest value
 BATCH = 16
 PERCENTILE = 99.999  # of |x|
 
+# name to (BINS,) counts of |x| over 0..most, and most, the largest |x|
+Histograms = dict[str, tuple[np.ndarray, float]]
 
-def least_square_ranges(graph: Path, inputs: np.ndarray) -> dict[str, float]:
-    """For each float tensor that a node of the FP32 graph gives, the clip c at which rounding to steps of c / 127 and clipping at c lose least.
+
+def histograms(graph: Path, inputs: np.ndarray) -> Histograms:
+    """Of each float tensor that a node of the FP32 graph gives, without those that are zero throughout; two passes over the inputs, of which only a few
+    are held at a time.
 
     inputs: (n, C, S, S) float32.
     """
-    return {name: best_clip(counts, most) for name, (counts, most) in _histograms(graph, inputs).items()}
+    session, names = _with_all_outputs(graph)
+    most = dict.fromkeys(names, 0.0)
+    for values in _run(session, names, inputs):
+        for name, value in values.items():
+            most[name] = max(most[name], float(np.abs(value).max(initial=0)))
+    counts = {name: np.zeros(BINS, np.int64) for name in names if most[name] > 0}
+    for values in _run(session, names, inputs):
+        for name, total in counts.items():
+            bins = (np.abs(values[name]).ravel() * np.float32(BINS / most[name])).astype(np.int32)
+            total += np.bincount(np.minimum(bins, BINS - 1), minlength=BINS)
+    return {name: (total.astype(float), most[name]) for name, total in counts.items()}
 
 
-def percentile_ranges(graph: Path, inputs: np.ndarray) -> dict[str, float]:
-    """The same with the clip that PERCENTILE of the absolute values do not exceed."""
-    return {name: percentile_clip(counts, most) for name, (counts, most) in _histograms(graph, inputs).items()}
+def least_square_ranges(read: Histograms) -> dict[str, float]:
+    """For each tensor the clip c at which rounding to steps of c / 127 and clipping at c lose least."""
+    return {name: best_clip(counts, most) for name, (counts, most) in read.items()}
+
+
+def percentile_ranges(read: Histograms) -> dict[str, float]:
+    """For each tensor the clip that PERCENTILE of the absolute values do not exceed."""
+    return {name: percentile_clip(counts, most) for name, (counts, most) in read.items()}
 
 
 def percentile_clip(counts: np.ndarray, most: float) -> float:
@@ -45,28 +65,13 @@ def best_clip(counts: np.ndarray, most: float) -> float:
         step = clip / LEVELS
         rounded = np.rint(np.minimum(middles, clip) / step) * step
         # within a bin values are spread, so a bin near a step is not error-free: at fine steps the error is step^2 / 12
-        inside = np.where(middles <= clip, np.maximum((middles - rounded) ** 2, _spread(step, most / len(counts))), 0)
+        inside = np.maximum((middles - rounded) ** 2, _spread(step, most / len(counts)))
         errors.append(float((counts * np.where(middles <= clip, inside, (middles - clip) ** 2)).sum()))
     return float(CLIPS[int(np.argmin(errors))] * most)
 
 
 def _spread(step: float, bin_width: float) -> float:
     return min(step, bin_width) ** 2 / 12
-
-
-def _histograms(graph: Path, inputs: np.ndarray) -> dict[str, tuple[np.ndarray, float]]:
-    """Name to (BINS,) counts of |x| and the largest |x|, of all tensors that are not zero throughout."""
-    session, names = _with_all_outputs(graph)
-    most = dict.fromkeys(names, 0.0)
-    for values in _run(session, names, inputs):
-        for name, value in values.items():
-            most[name] = max(most[name], float(np.abs(value).max(initial=0)))
-    counts = {name: np.zeros(BINS, np.int64) for name in names if most[name] > 0}
-    for values in _run(session, names, inputs):
-        for name, total in counts.items():
-            bins = (np.abs(values[name]).ravel() * np.float32(BINS / most[name])).astype(np.int32)
-            total += np.bincount(np.minimum(bins, BINS - 1), minlength=BINS)
-    return {name: (total.astype(float), most[name]) for name, total in counts.items()}
 
 
 def _with_all_outputs(graph: Path) -> tuple[onnxruntime.InferenceSession, list[str]]:

@@ -14,18 +14,12 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 
 from irdim.differencing import INPUT_RANGE
 from irdim.errors import InputError
-from irdim_calibration.ranges import least_square_ranges, percentile_ranges
+from irdim_calibration.ranges import Histograms, histograms, least_square_ranges, percentile_ranges
 from irdim_calibration.select import CalibrationSet
 from irdim_export.graph import INPUT
 from irdim_export.output_ranges import fit_scales
 
-METHODS = {  # how activation ranges are read
-    "minmax": CalibrationMethod.MinMax,
-    "percentile": CalibrationMethod.MinMax,  # whose ranges are replaced, as are those of the last two
-    "entropy": CalibrationMethod.Entropy,
-    "mse": CalibrationMethod.MinMax,
-    "output": CalibrationMethod.MinMax,
-}
+METHODS = ("minmax", "percentile", "mse", "output")  # how activation ranges are read
 READ_HERE = {"percentile": percentile_ranges, "mse": least_square_ranges, "output": least_square_ranges}
 QUANTISED = ["Conv", "Add", "MaxPool", "Resize"]
 
@@ -39,17 +33,26 @@ class _Reader(CalibrationDataReader):
         return None if batch is None else {INPUT: batch}
 
 
-def quantise(source: Path, out: Path, calibration: CalibrationSet, method: str = "minmax") -> None:
+def quantise(
+    source: Path,
+    out: Path,
+    calibration: CalibrationSet,
+    method: str = "minmax",
+    read: Histograms | None = None,
+) -> None:
     """Write the INT8 graph. Activations per tensor, weights per channel, all symmetric INT8; the input's scale comes from the compression
-    range and is not calibrated. Raises InputError for an unknown method or a graph that breaks the rules of `check_form`."""
+    range and is not calibrated. read: irdim_calibration.ranges.histograms of the source and the patches; where it is None and the method wants it, it is
+    read here. Raises InputError for an unknown method or a graph that breaks the rules of `check_form`."""
     if method not in METHODS:
         raise InputError(f"range method '{method}' is not known; choose one of {', '.join(METHODS)}")
     overrides = {INPUT: [{"rmin": np.float32(-INPUT_RANGE), "rmax": np.float32(INPUT_RANGE)}]}
+    looked = calibration.inputs
     if method in READ_HERE:
-        for name, clip in READ_HERE[method](source, calibration.inputs).items():
+        for name, clip in READ_HERE[method](read or histograms(source, looked)).items():
             overrides[name] = [{"rmin": np.float32(-clip), "rmax": np.float32(clip)}]
+        looked = looked[:1]  # what the quantiser reads is replaced, but for tensors that are zero on all patches
     with contextlib.redirect_stdout(io.StringIO()), _warnings_of_root_off():  # it prints, and stdout may be JSON
-        _quantise(source, out, calibration, method, overrides)
+        _quantise(source, out, looked, overrides)
     if method == "output":
         fit_scales(source, out, calibration.inputs)
     check_form(out)
@@ -67,19 +70,17 @@ def _warnings_of_root_off() -> Iterator[None]:
         root.setLevel(before)
 
 
-def _quantise(
-    source: Path, out: Path, calibration: CalibrationSet, method: str, overrides: dict[str, list[dict[str, Any]]]
-) -> None:
+def _quantise(source: Path, out: Path, inputs: np.ndarray, overrides: dict[str, list[dict[str, Any]]]) -> None:
     quantize_static(
         str(source),
         str(out),
-        _Reader(calibration.inputs),
+        _Reader(inputs),
         quant_format=QuantFormat.QDQ,
         op_types_to_quantize=QUANTISED,
         per_channel=True,
         activation_type=QuantType.QInt8,
         weight_type=QuantType.QInt8,
-        calibrate_method=METHODS[method],
+        calibrate_method=CalibrationMethod.MinMax,
         extra_options={
             "ActivationSymmetric": True,
             "WeightSymmetric": True,
@@ -91,7 +92,8 @@ def _quantise(
 
 
 def check_form(path: Path) -> dict[str, int]:
-    """Assert what TensorRT asks for: every Q/DQ is INT8 with zero point 0, and the input's scale is the compression range's. Returns counts."""
+    """Raises InputError unless the graph is what TensorRT asks for: every Q/DQ is INT8 with zero point 0, and the input's scale is the compression range's.
+    Returns how many nodes there are: `QuantizeLinear`, `DequantizeLinear`, `Conv`, and `quantised Conv`, those whose input and weights are INT8."""
     graph = onnx.load(str(path)).graph
     constants = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
     counts = {"QuantizeLinear": 0, "DequantizeLinear": 0, "Conv": 0, "quantised Conv": 0}

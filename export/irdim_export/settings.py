@@ -10,10 +10,11 @@ from irdim.bundle import GRAPHS, ModelCard
 from irdim.dataset import Dataset
 from irdim.engines import open_engine
 from irdim.metrics import Score, paired_difference
+from irdim_calibration.ranges import histograms
 from irdim_calibration.select import CalibrationSet
 from irdim_export.cpu import open_rewritten
 from irdim_export.parity import score_side_by_side
-from irdim_export.quantise import METHODS, quantise
+from irdim_export.quantise import METHODS, READ_HERE, quantise
 from irdim_export.sensitive import leave_in_fp32, most_sensitive
 from irdim_export.telling import counted
 
@@ -58,9 +59,13 @@ def quantise_best(
     """
     methods = tuple(METHODS) if ranges == AUTO else (ranges,)
     graphs = {method: trial.folder / f"{method}.onnx" for method in methods}
+    read = None
+    if not READ_HERE.keys().isdisjoint(methods):  # once for all of them
+        trial.progress(f"reading histograms of {len(trial.calibration.inputs)} patches")
+        read = histograms(trial.source, trial.calibration.inputs)
     for method, graph in graphs.items():
         trial.progress(f"calibrating on {len(trial.calibration.inputs)} patches, {method} ranges")
-        quantise(trial.source, graph, trial.calibration, method)
+        quantise(trial.source, graph, trial.calibration, method, read)
     f1, tried, _ = _compare(trial, graphs)
     whole = f1.pop(FP32)
     best = min(methods, key=lambda method: tried["changed"][method])

@@ -7,11 +7,13 @@ import pytest
 import torch
 from onnx import numpy_helper
 
+from irdim.differencing import INPUT_RANGE
 from irdim.engines import open_engine
+from irdim_calibration.ranges import histograms
 from irdim_calibration.select import CalibrationSet
 from irdim_export.cpu import write_cpu
-from irdim_export.graph import write_onnx
-from irdim_export.quantise import check_form, quantise
+from irdim_export.graph import INPUT, write_onnx
+from irdim_export.quantise import READ_HERE, _quantise, check_form, quantise
 from irdim_train.backbones import BACKBONES
 from irdim_train.model import GridDetector
 
@@ -45,6 +47,18 @@ def test_residual_adds_are_quantised_on_both_sides(graphs):
     for node in graph.node:
         if node.op_type == "Add":
             assert all(name in dequantised for name in node.input), node.name
+
+
+@pytest.mark.parametrize("method", ["percentile", "mse"])  # 'output' goes on from the latter's
+def test_ranges_that_are_read_here_are_those_of_a_quantiser_that_has_seen_all_patches(graphs, tmp_path, method):
+    folder, inputs = graphs
+    read = histograms(folder / "fp32.onnx", inputs)
+    quantise(folder / "fp32.onnx", tmp_path / "new.onnx", CalibrationSet(inputs, np.arange(64), ""), method, read)
+    clips = READ_HERE[method](read) | {INPUT: INPUT_RANGE}
+    overrides = {name: [{"rmin": np.float32(-c), "rmax": np.float32(c)}] for name, c in clips.items()}
+    _quantise(folder / "fp32.onnx", tmp_path / "old.onnx", inputs, overrides)
+    new, old = (onnx.load(str(tmp_path / name)).SerializeToString() for name in ("new.onnx", "old.onnx"))
+    assert new == old
 
 
 def test_int8_stays_near_fp32(graphs):

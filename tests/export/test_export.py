@@ -16,7 +16,7 @@ from irdim.patches import Patches
 from irdim_calibration.select import choose_patches
 from irdim_export.export import export
 from irdim_export.parity import stretches
-from irdim_export.quantise import check_form
+from irdim_export.quantise import METHODS, check_form, quantise
 from irdim_train.batch_norm import whole_inputs
 from irdim_train.evaluate import evaluate
 from irdim_train.runs import load_model
@@ -105,10 +105,8 @@ def test_a_run_that_is_not_there_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("method", ["minmax", "percentile", "entropy", "mse", "output"])
+@pytest.mark.parametrize("method", METHODS)
 def test_every_range_method_takes_any_number_of_patches(small_patches, small_run, small_bundle, tmp_path, method):
-    from irdim_export.quantise import quantise
-
     _, card = load_model(small_run)
     chosen = choose_patches(Patches.open(small_patches), card.input, 70)
     quantise(small_bundle / "model.onnx", tmp_path / "int8.onnx", chosen, method)

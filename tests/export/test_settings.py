@@ -6,9 +6,14 @@ import shutil
 import pytest
 
 from irdim.bundle import Bundle
-from irdim_export import settings
+from irdim.dataset import Dataset
+from irdim.patches import Patches
+from irdim_calibration.ranges import histograms
+from irdim_calibration.select import choose_patches
+from irdim_export import quantise, settings
 from irdim_export.export import ExportOptions, export
 from irdim_export.quantise import check_form
+from irdim_train.runs import load_model
 
 
 @pytest.mark.slow
@@ -54,3 +59,20 @@ def test_a_run_that_ended_on_whole_frames_is_fine_tuned_on_them(small_run, tmp_p
     assert (chosen["qat"]["kept"], chosen["ranges"]) == (True, settings.TUNED_FOR)
     assert any(line.startswith("fine-tuning: step") for line in said)
     assert not list((tmp_path / "bundle").glob("tuned*"))
+
+
+def test_histograms_are_read_once_for_all_ways_of_reading_ranges(
+    small_run, small_bundle, small_patches, small_data, tmp_path, monkeypatch
+):
+    shutil.copy(small_bundle / "model.onnx", tmp_path)
+    _, card = load_model(small_run)
+    chosen = choose_patches(Patches.open(small_patches), card.input, 64)
+    told, asked = [], []
+    monkeypatch.setattr(settings, "histograms", lambda *given: asked.append(given) or histograms(*given))
+    monkeypatch.setattr(quantise, "histograms", lambda *given: pytest.fail("read again"))
+    with Dataset.open(small_data) as data:
+        trial = settings.Trial(card, tmp_path, tmp_path / "model.onnx", chosen, data, "val", told.append)
+        settings.quantise_best(trial, "minmax", sensitive=False)
+        assert not asked
+        settings.quantise_best(trial, settings.AUTO, sensitive=False)
+    assert len(asked) == 1
