@@ -30,7 +30,7 @@ from irdim_edge.output.parts import DETECTIONS, VERDICTS, Parts
 from irdim_edge.pipeline import Feed, Ready, engine_threads
 from irdim_edge.serving import Idle, Server
 from irdim_edge.spool import Spool
-from irdim_edge.status import Summary, only_run
+from irdim_edge.status import Summary, only_run, starting
 from irdim_edge.stopwatch import Stopwatch
 from irdim_edge.systemd import Notifier
 from irdim_edge.takeover import Takeover
@@ -58,12 +58,13 @@ def run(
 
     Raises InputError where the configuration, the bundle or a recording is wrong; what was found before that is written.
     """
-    bundle = Bundle.load(config.bundle_path, config.require_signed_by)
-    camera = open_camera(config.camera, bundle.card.interval)
     with only_run(config.out_path):
-        running = _Run(
-            config, camera, bundle, stopping, show, reloading or threading.Event(), reread or (lambda: config)
-        )
+        with starting(config.out_path, config.device_name, config.camera.name):
+            bundle = Bundle.load(config.bundle_path, config.require_signed_by)
+            camera = open_camera(config.camera, bundle.card.interval)
+            running = _Run(
+                config, camera, bundle, stopping, show, reloading or threading.Event(), reread or (lambda: config)
+            )
         try:
             running.follow()
             running.finish(RELOADING if running.changed else "stopped" if stopping.is_set() else "finished")
@@ -93,6 +94,8 @@ class _Run:
         self._config, self._camera, self._show, self._reloading = config, camera, show, reloading
         self._stopping = stopping
         self._notifier, self._stopwatch, self._idle = Notifier(), Stopwatch(), Idle()
+        self._live = LiveView(config.camera.masks) if config.serve.port else None
+        self._server = self._serve()  # before anything is written: the port may be taken
         self._publishers = open_publishers(config)
         self._messages = Messages(optics_of(config))
         options: dict[str, Any] = {"precision": config.precision, "engine": config.engine}
@@ -126,8 +129,6 @@ class _Run:
         self._told = False  # that the engine hangs
         self._save()
         self._saved = self._began - EVERY  # again with the first frame, so that nobody waits to see whether it works
-        self._live = LiveView(config.camera.masks) if config.serve.port else None
-        self._server = self._serve()
         if self._uploader:
             self._uploader.start()
         kept = self._judge.cutter.length
@@ -175,8 +176,7 @@ class _Run:
 
     def note(self, error: BaseException) -> None:
         """Count an error and keep its text for the status."""
-        self.summary.errors += 1
-        self.summary.last_error = " ".join(str(error).split()) or type(error).__name__
+        self.summary.note(error)
 
     # frames
 

@@ -14,6 +14,7 @@ from irdim.errors import InputError
 from irdim.files import read_json, write_json
 from irdim.wording import number_of
 from irdim_edge.locks import take_lock
+from irdim_edge.output.parts import DETECTIONS, VERDICTS, parts_in
 
 FILE, LOCK = "status.json", "run.lock"
 WARMING = {"history": "while the history filled", "gap": "after a gap in time", "size": "after frames of another size"}
@@ -104,6 +105,11 @@ class Summary:
         ]
         return [(name, value) for name, value in rows if value]
 
+    def note(self, error: BaseException) -> None:
+        """Count an error and keep its text."""
+        self.errors += 1
+        self.last_error = " ".join(str(error).split()) or type(error).__name__
+
     def save(self, folder: Path, frames: int | None = None) -> None:
         """frames: to be named instead of those counted so far."""
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -132,6 +138,21 @@ def status_rows(status: dict[str, Any]) -> list[tuple[str, str]]:
         ("source", summary.source or "-"),
     ]
     return [*about, *summary.rows()]
+
+
+@contextlib.contextmanager
+def starting(folder: Path, device: str, camera: str) -> Iterator[None]:
+    """While a run opens what it needs, in a folder that it holds: what is raised goes on, and becomes a status of its own, with the state 'failed'. Else
+    that of an earlier run would stand there, or none."""
+    try:
+        yield
+    except BaseException as error:
+        failed = Summary(device, camera, state="failed")
+        failed.first_part = max(parts_in(folder, DETECTIONS, VERDICTS), default=0) + 1  # it has written none
+        failed.note(error)
+        with contextlib.suppress(OSError):  # a full disk
+            failed.save(folder)
+        raise
 
 
 @contextlib.contextmanager

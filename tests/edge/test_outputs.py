@@ -41,6 +41,17 @@ def test_a_new_run_begins_a_new_part_and_cuts_a_torn_line(tmp_path):
     assert (tmp_path / "verdicts-0001.jsonl").read_bytes() == b'{"frame":0}\n'
 
 
+def test_runs_that_wrote_nothing_leave_no_parts_behind(tmp_path):
+    """A unit that fails and is restarted every few seconds, for days."""
+    fill(tmp_path, 1)
+    for number in range(2, 6):
+        assert Parts(tmp_path, *NAMES, most_bytes=80_000).first == number
+        assert sorted(p.name for p in tmp_path.iterdir()) == [
+            *(f"{NAMES[0]}-{n:04d}.jsonl" for n in (1, number)),
+            *(f"{NAMES[1]}-{n:04d}.jsonl" for n in (1, number)),
+        ]
+
+
 def test_other_files_stay(tmp_path):
     for name in ("detections-old.jsonl", "notes-0001.jsonl", "detections-0001.json"):
         (tmp_path / name).write_text("x" * 200_000)

@@ -1,8 +1,18 @@
 """status.json: what a run writes of itself, and what others read out of it."""
 
 import json
+import shutil
+import socket
+import threading
 
-from irdim_edge.status import Summary
+import pytest
+from test_daemon import config, record
+
+from irdim.errors import InputError
+from irdim_edge.config import load_config
+from irdim_edge.daemon import run
+from irdim_edge.status import Summary, read_status, status_rows
+from irdim_edge.tracks_command import newest_run
 
 
 def test_what_is_being_written_does_not_change_while_frames_are_counted(tmp_path):
@@ -16,3 +26,35 @@ def test_what_is_being_written_does_not_change_while_frames_are_counted(tmp_path
     assert (said["warming"], said["verdicts"]) == ({"history": 1}, {})
     summary.save(tmp_path)
     assert json.loads((tmp_path / "status.json").read_text())["warming"] == {"history": 1, "gap": 1, "size": 1}
+
+
+def test_a_start_that_fails_says_why_in_the_status_and_leaves_nothing_else(small_bundle, tmp_path):
+    """Whoever looks may not see what the service manager's journal says; it starts it again every few seconds."""
+    record(tmp_path / "clip.npy", 20)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        settings = load_config(config(tmp_path, small_bundle, **{"serve.port": other.getsockname()[1]}))
+        for _ in range(2):
+            with pytest.raises(InputError, match="cannot be listened on"):
+                run(settings, threading.Event())
+    found = read_status(tmp_path / "edge-out")
+    assert (found["state"], found["device"], found["frames"], found["errors"]) == ("failed", "mast-3", 0, 1)
+    assert "cannot be listened on" in dict(status_rows(found))["errors"]
+    assert list((tmp_path / "edge-out").glob("*-*.jsonl")) == []
+
+
+def test_a_start_that_fails_is_not_taken_for_the_run_before_it(small_bundle, tmp_path):
+    record(tmp_path / "clip.npy", 20)
+    shutil.copytree(small_bundle, tmp_path / "bundle")
+    settings = load_config(config(tmp_path, tmp_path / "bundle"))
+    run(settings, threading.Event())
+    assert newest_run(tmp_path / "edge-out").frames == 20
+    shutil.rmtree(tmp_path / "bundle")
+    with pytest.raises(InputError, match="there is no bundle"):
+        run(settings, threading.Event())
+    assert read_status(tmp_path / "edge-out")["state"] == "failed"
+    assert newest_run(tmp_path / "edge-out").frames == 0
+    shutil.copytree(small_bundle, tmp_path / "bundle")
+    assert run(settings, threading.Event()).first_part == 2
+    assert read_status(tmp_path / "edge-out")["state"] == "finished"

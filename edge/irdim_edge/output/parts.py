@@ -12,8 +12,8 @@ PARTS = 8  # a part takes at most this fraction of the room for all
 
 
 class Parts:
-    """Files NAME-NNNN.jsonl, one of each name, that share a number. A run begins a new number, and so does a file that grows too large; the
-    oldest numbers go once all together are too large. Thread-safe."""
+    """Files NAME-NNNN.jsonl, one of each name, that share a number. A run begins a new number, and so does a file that grows too large; then the
+    oldest numbers go if all together are too large, and so do those that nothing was written to. Thread-safe."""
 
     def __init__(self, folder: Path, *names: str, most_bytes: int) -> None:
         """most_bytes: of all parts together. Torn tails that a kill left are cut."""
@@ -31,7 +31,7 @@ class Parts:
         return self._lines[name].path
 
     def write(self, name: str, value: dict[str, Any]) -> None:
-        """As JsonLines.write."""
+        """As JsonLines.write; where the parts have grown too large, a new number is begun first, and the oldest go."""
         with self._lock:
             if sum(lines.size for lines in self._lines.values()) > self._most // PARTS:
                 with contextlib.suppress(OSError):  # then the part grows until another can be begun
@@ -66,8 +66,9 @@ class Parts:
         self._number, self._lines = number, begun
         size = 0
         for other, paths in sorted(self._there().items(), reverse=True):
-            size += sum(path.stat().st_size for path in paths)
-            if size > self._most - self._most // PARTS and other != number:
+            own = sum(path.stat().st_size for path in paths)
+            size += own
+            if other != number and (not own or size > self._most - self._most // PARTS):
                 for path in paths:
                     path.unlink()
 
