@@ -80,7 +80,8 @@ class ModelCard:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A checked bundle. digest: SHA-256 of bundle.json, which holds the digests of all other files; signed_by: public key in hex, or None."""
+    """A checked bundle. path: its folder, links followed; digest: SHA-256 of bundle.json, which holds the digests of all other files; signed_by: public key
+    in hex, or None."""
 
     path: Path
     digest: str
@@ -94,6 +95,8 @@ class Bundle:
         """Read a bundle and check every digest, and the signature where there is one. trusted: public keys in hex, one of which must have signed; none:
         anybody may have made it. Raises InputError, naming the file that is wrong."""
         path = Path(path)
+        if path.resolve() != path.absolute():
+            path = path.resolve()  # a link that is set anew must not lead from what was checked to something else
         if (path / "run.json").is_file() and not (path / DESCRIPTION).exists():
             raise InputError(f"{path}: a run; make a bundle of it with irdim-export {path} --int8")
         description = read_json(path / DESCRIPTION, "bundle (irdim-export makes one)")

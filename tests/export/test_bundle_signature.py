@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -65,6 +66,24 @@ def test_a_broken_signature_is_refused(signed, text):
 def test_every_file_is_under_a_digest(small_bundle):
     files = Bundle.load(small_bundle).files
     assert set(files) == {p.name for p in small_bundle.iterdir()} - {"bundle.json"}
+
+
+def test_a_link_that_is_set_anew_does_not_lead_to_what_was_never_checked(small_bundle, tmp_path):
+    other, link = shutil.copytree(small_bundle, tmp_path / "other"), tmp_path / "current"
+    (other / "model.int8.onnx").write_bytes(b"anything")
+    link.symlink_to(small_bundle)
+    bundle = Bundle.load(link)
+    (tmp_path / "new").symlink_to(other)
+    (tmp_path / "new").replace(link)
+    assert bundle.graph("int8").read_bytes() == (small_bundle / "model.int8.onnx").read_bytes()
+    with pytest.raises(InputError, match=f"{other}/model.int8.onnx: its digest differs"):
+        Bundle.load(link)
+
+
+def test_a_path_without_links_is_named_as_it_was_given(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"^bundles/first/bundle\.json: there is no bundle"):
+        Bundle.load(Path("bundles/first"))
 
 
 def test_samples_are_what_the_network_reads_and_hold_targets(small_bundle):
