@@ -14,6 +14,7 @@ X, Y, W, H, CONFIDENCE, FIRST_CLASS = range(6)
 STRIDE = 8  # px a cell, of every backbone
 OFFSET = (-0.5, 1.5)
 APART = 4.0  # px; of two detections nearer than this the stronger stays
+INSIDE = 0.5  # sides of its box; nor does a weaker one of its class stay so near to it: it is about the same target
 MOST = 200  # detections kept a frame
 
 
@@ -23,10 +24,12 @@ def decode(
     threshold: float,
     shape: tuple[int, int] | None = None,
     apart: float = APART,
+    inside: float = INSIDE,
     most: int | None = MOST,
 ) -> list[Detection]:
-    """output: (7, h, w) float32, raw. Returns detections with score >= threshold, best first, at least `apart` px from each other, at most `most`, inside
-    `shape` (H, W) where it is given (a padded frame has cells beyond it). Score = confidence x p(class), the likelier class."""
+    """output: (7, h, w) float32, raw. Returns detections with score >= threshold, best first, at least `apart` px from each other, and `inside` sides of its
+    box (the root of its area) from a stronger one of their class, at most `most`, inside `shape` (H, W) where it is given (a padded frame has cells beyond
+    it). Score = confidence x p(class), the likelier class."""
     # few cells are this sure, and no score is above its confidence
     rows, columns = np.nonzero(scipy.special.expit(output[CONFIDENCE]) >= threshold)
     logits = output[:, rows, columns]
@@ -39,29 +42,24 @@ def decode(
     values = logits[:, counts].astype(np.float64)
     x = (columns + np.clip(values[X], *OFFSET)) * stride
     y = (rows + np.clip(values[Y], *OFFSET)) * stride
-    inside = np.ones(len(rows), bool)
+    w, h = np.exp(np.clip(values[[W, H]], -6, 6)) * stride
+    reach = inside * np.sqrt(w * h)
+    free = np.ones(len(rows), bool)
     if shape is not None:
-        inside = (x >= 0) & (y >= 0) & (x <= shape[1]) & (y <= shape[0])
-    best = np.flatnonzero(inside)[np.argsort(-score[inside], kind="stable")]
-    kept = best[_apart(x[best], y[best], apart, most)]
-    w, h = np.exp(np.clip(values[[W, H]][:, kept], -6, 6)) * stride
-    return [
-        Detection(float(x[i]), float(y[i]), float(w[n]), float(h[n]), float(score[i]), CLASSES[which[i]])
-        for n, i in enumerate(kept)
-    ]
-
-
-def _apart(x: np.ndarray, y: np.ndarray, apart: float, most: int | None) -> list[int]:
-    """Indices of the first `most` places, in order, that lie at least `apart` from every one kept before them."""
-    kept: list[int] = []
-    free = np.ones(len(x), bool)
-    for i in range(len(x)):
+        free = (x >= 0) & (y >= 0) & (x <= shape[1]) & (y <= shape[0])
+    found: list[Detection] = []
+    for i in np.argsort(-score, kind="stable"):
+        if len(found) == most:
+            break
         if free[i]:
-            kept.append(i)
-            if len(kept) == most:
-                break
-            free &= (x - x[i]) ** 2 + (y - y[i]) ** 2 >= apart**2
-    return kept
+            found.append(
+                Detection(float(x[i]), float(y[i]), float(w[i]), float(h[i]), float(score[i]), CLASSES[which[i]])
+            )
+            away = (x - x[i]) ** 2 + (y - y[i]) ** 2
+            free &= away >= apart**2
+            if reach[i] > apart:
+                free &= (away >= reach[i] ** 2) | (which != which[i])
+    return found
 
 
 def pad_to_stride(image: np.ndarray, stride: int) -> np.ndarray:

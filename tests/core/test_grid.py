@@ -37,6 +37,15 @@ def test_of_two_near_each_other_the_stronger_stays():
     assert [round(d.x, 1) for d in decode(output, 8, 0.1)] == [31.6, 52.0]
 
 
+@pytest.mark.parametrize(("side", "label", "found"), [(18, 0, 1), (10, 0, 2), (18, 1, 2)])
+def test_a_weaker_one_inside_the_box_is_about_the_same_target(side, label, found):
+    output = empty()
+    put(output, 2, 3, confidence=6)
+    output[2:4, 2, 3] = np.log(side / 8)
+    put(output, 2, 4, x=0.4, label=label)
+    assert len(decode(output, 8, 0.1)) == found
+
+
 def test_detections_beyond_the_frame_are_left_out():
     output = empty()
     put(output, 5, 7)
@@ -55,13 +64,16 @@ def test_decoding_is_the_slow_obvious_one(seed, threshold):
             v = output[:, r, c].astype(float)
             p = 1 / (1 + np.exp(-v[FIRST_CLASS:]))
             score = p.max() / (1 + np.exp(-v[CONFIDENCE]))
-            cells.append((score, (c + np.clip(v[0], -0.5, 1.5)) * 8, (r + np.clip(v[1], -0.5, 1.5)) * 8))
-    for score, x, y in sorted(cells, reverse=True):
-        if score >= threshold and all(np.hypot(x - a, y - b) >= 4 for _, a, b in kept):
-            kept.append((score, x, y))
+            side = np.sqrt(np.exp(v[2]) * np.exp(v[3])) * 8
+            place = (c + np.clip(v[0], -0.5, 1.5)) * 8, (r + np.clip(v[1], -0.5, 1.5)) * 8
+            cells.append((score, *place, p.argmax(), side))
+    for score, x, y, kind, side in sorted(cells, reverse=True):
+        near = [max(4, s / 2 * (k == kind)) for *_, k, s in kept]
+        if score >= threshold and all(np.hypot(x - c[1], y - c[2]) >= n for c, n in zip(kept, near, strict=True)):
+            kept.append((score, x, y, kind, side))
     found = decode(output, 8, threshold)
     assert len(found) == len(kept)
-    assert np.allclose([(d.score, d.x, d.y) for d in found], kept, atol=1e-4)
+    assert np.allclose([(d.score, d.x, d.y) for d in found], [c[:3] for c in kept], atol=1e-4)
 
 
 @pytest.mark.parametrize(("threshold", "found"), [(0.0, 35), (0.5, 1), (0.999999, 1), (1.1, 0)])

@@ -41,7 +41,7 @@ def test_decoding_what_was_encoded_gives_the_box_back(x, y, label):
 def test_a_second_target_in_a_cell_goes_to_the_nearest_free_neighbour():
     maps = target_maps(rows((20, 20, "target"), (23, 18, "target")), 1, (80, 80), 8)
     assert (maps.spilled, maps.lost) == (1, 0)
-    found = decode(perfect_output(maps)[0].numpy(), 8, 0.5, apart=1)
+    found = decode(perfect_output(maps)[0].numpy(), 8, 0.5, apart=1, inside=0)
     assert sorted((round(d.x), round(d.y)) for d in found) == [(20, 20), (23, 18)]
 
 

@@ -57,7 +57,7 @@ def _drift(expected: np.ndarray, actual: np.ndarray, stride: int) -> tuple[int, 
     count, most = 0, 0.0
     for one, other in ((expected, actual), (actual, expected)):
         # also what a stronger neighbour hides: whether it lies just near enough to do so may be a matter of rounding
-        others = decode(other, stride, LOOKED_AT / 2, shape, apart=0.0, most=None)
+        others = decode(other, stride, LOOKED_AT / 2, shape, apart=0.0, inside=0.0, most=None)
         for d in decode(one, stride, LOOKED_AT / 2, shape):
             if d.score >= LOOKED_AT:
                 near = [o.score for o in others if (o.x - d.x) ** 2 + (o.y - d.y) ** 2 <= SAME**2]
