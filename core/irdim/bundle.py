@@ -15,7 +15,7 @@ from irdim.errors import InputError
 from irdim.files import read_json, sha256, write_json
 from irdim.npy import read_layout
 from irdim.score_scale import ScoreScale
-from irdim.signing import Signer, verify
+from irdim.signing import Signer, signature_of, signed_by
 
 FORMAT, VERSION = "irdim-bundle", 3
 READ = (1, 2, 3)  # versions; 1 holds the two graphs alone, 2 no graph for CPUs
@@ -168,8 +168,7 @@ def write_description(
         {"format": FORMAT, "version": VERSION, "model": card.to_json(), "scores": scores, "files": files, **extra},
     )
     if signer is not None:
-        signature = signer.sign((folder / DESCRIPTION).read_bytes()).hex()
-        write_json(folder / SIGNATURE, {"key": signer.device_key, "signature": signature})
+        write_json(folder / SIGNATURE, signature_of((folder / DESCRIPTION).read_bytes(), signer))
 
 
 def _check_signature(path: Path, trusted: Sequence[str]) -> str | None:
@@ -178,13 +177,9 @@ def _check_signature(path: Path, trusted: Sequence[str]) -> str | None:
         if trusted:
             raise InputError(f"{path}: is not signed, and a signature is required; export it with --sign KEY")
         return None
-    said = read_json(path / SIGNATURE, "signature")
-    try:
-        key, signature = said["key"], bytes.fromhex(said["signature"])
-    except (KeyError, TypeError, ValueError):
-        raise InputError(f"{path / SIGNATURE}: not a signature; copy the bundle again") from None
-    if not verify(key, (path / DESCRIPTION).read_bytes(), signature):
+    key = signed_by(read_json(path / SIGNATURE, "signature"), (path / DESCRIPTION).read_bytes())
+    if key is None:
         raise InputError(f"{path / SIGNATURE}: does not match bundle.json; copy the bundle again")
     if trusted and key not in trusted:
         raise InputError(f"{path}: signed by {key}, which is not among the keys that are trusted")
-    return str(key)
+    return key

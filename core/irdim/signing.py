@@ -86,6 +86,20 @@ def verify(public_hex: str, data: bytes, signature: bytes) -> bool:
     return True
 
 
+def signature_of(data: bytes, signer: Signer) -> dict[str, str]:
+    """What a `signature.json` says: `key` and `signature`, in hex."""
+    return {"key": signer.device_key, "signature": signer.sign(data).hex()}
+
+
+def signed_by(said: Any, data: bytes) -> str | None:
+    """The key whose signature of `data` a `signature.json`, parsed, holds; None where it holds none, or that of something else."""
+    try:
+        key, signature = said["key"], bytes.fromhex(said["signature"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return str(key) if verify(key, data, signature) else None
+
+
 def is_public_key(text: str) -> bool:
     """Whether a text has the form of a public key: 64 lower-case hex digits."""
     return isinstance(text, str) and _PUBLIC.fullmatch(text) is not None

@@ -9,7 +9,7 @@ from forging import suspect
 
 from irdim.errors import InputError
 from irdim.fieldlog import write_log
-from irdim.signing import Signer, generate_key, is_public_key, verify
+from irdim.signing import Signer, generate_key, is_public_key, signature_of, signed_by, verify
 
 
 @pytest.fixture
@@ -28,6 +28,19 @@ def test_what_is_signed_is_verified_and_nothing_else(key, tmp_path):
     assert not verify(other, b"frames", signature)
     for public, wrong in (("", signature), ("zz" * 32, signature), (signer.device_key, b"")):
         assert not verify(public, b"frames", wrong)
+
+
+def test_what_stands_beside_signed_data_names_who_signed_it_and_nothing_else_does(key):
+    signer = Signer.load(key)
+    said = signature_of(b"frames", signer)
+    assert signed_by(said, b"frames") == signer.device_key
+    assert signed_by(said, b"frames!") is None
+    for wrong in ([], None, "", {}, {"key": said["key"]}):
+        assert signed_by(wrong, b"frames") is None
+    for public in (1, [], "x", said["key"].upper()):
+        assert signed_by({**said, "key": public}, b"frames") is None
+    for signature in (3, "zz", "", "00", said["signature"][:-2], [0] * 64):
+        assert signed_by({**said, "signature": signature}, b"frames") is None
 
 
 def test_a_private_key_is_the_owners_alone_and_is_never_overwritten(key):

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from irdim.errors import InputError
-from irdim.signing import Signer, is_public_key, verify
+from irdim.signing import Signer, signature_of, signed_by
 
 SUFFIX, SIGNATURE = ".irlog", "signature.json"
 MOST_FILE = 256 << 20  # bytes a log file may have
@@ -39,8 +39,7 @@ def pack(
     text = json.dumps({**description, "device_key": signer.device_key if signer else None}, allow_nan=False).encode()
     contents = {name: text, **members}
     if signer:
-        signature = {"key": signer.device_key, "signature": signer.sign(text).hex()}
-        contents[SIGNATURE] = json.dumps(signature).encode()
+        contents[SIGNATURE] = json.dumps(signature_of(text, signer)).encode()
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as file:
         for member, data in contents.items():
@@ -181,15 +180,8 @@ def _member(path: Path, file: zipfile.ZipFile, name: str, most: int) -> bytes:
 
 def _signed_by(path: Path, file: zipfile.ZipFile, text: bytes) -> str:
     """The key that signed `text`. Raises InputError where the signature is wrong."""
-    value = parse(path, _member(path, file, SIGNATURE, 4096))
-    key, signature = value.get("key"), value.get("signature")
-    if not isinstance(key, str) or not is_public_key(key) or not isinstance(signature, str):
-        raise InputError(f"{path}: its {SIGNATURE} holds no key and signature")
-    try:
-        right = verify(key, text, bytes.fromhex(signature))
-    except ValueError:
-        right = False
-    if not right:
+    key = signed_by(parse(path, _member(path, file, SIGNATURE, 4096)), text)
+    if key is None:
         raise InputError(f"{path}: its signature is wrong; it was changed, or signed by somebody else")
     return key
 
