@@ -155,14 +155,14 @@ class _Run:
         """Close everything. The uploader tries once more where the run has finished, or where `upload` asks for it, unless it is to stop."""
         if state == RELOADING:
             self._notifier.reloading()
-        else:
-            self._notifier.stopping()
         self._tallies.close()
         self._writer.close()
         if self._uploader and (state == "finished" or upload):
-            self._uploader.finish(self._stopping)
+            self._uploader.finish(self._stopping, self._while_uploading)
         elif self._uploader:
             self._uploader.stop()
+        if state != RELOADING:
+            self._notifier.stopping()  # from here on systemd waits for 20 s
         self.summary.state = state
         self._sum_up()
         self._keep_status(self.summary.frames)
@@ -322,13 +322,21 @@ class _Run:
         if self._stopping.is_set():
             raise InputError("stopped")
         if time.monotonic() - self._saved >= EVERY:
-            self._saved = time.monotonic()
+            self._save()
             self._notifier.alive("reading the recording for its digest")
 
     def _suits(self, bundle: Bundle) -> None:
         """Raises InputError where the camera is too slow or too fast for a bundle."""
         if self._stream is not None:
             check_interval(self._stream.name, self._stream.interval, bundle.card.interval, self._config.camera.step)
+
+    def _while_uploading(self) -> None:
+        """The last upload, after the writer has ended."""
+        if time.monotonic() - self._saved >= EVERY:
+            self._saved = time.monotonic()
+            self._sum_up()
+            self._keep_status(self.summary.frames)
+            self._notifier.alive("uploading what is left")
 
     def _serve(self) -> Server | None:
         serve = self._config.serve

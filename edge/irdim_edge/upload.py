@@ -129,12 +129,13 @@ class Uploader:
         if self._thread is not None:
             self._thread.join(wait)
 
-    def finish(self, stopping: threading.Event) -> None:
-        """Let the thread try once more, and wait for it; no longer than until `stopping` is set."""
+    def finish(self, stopping: threading.Event, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Let the thread try once more, and wait for it; no longer than until `stopping` is set. meanwhile: called often, since a slow line wants hours."""
         self._finishing.set()
         self._wake.set()
         while self._thread is not None and self._thread.is_alive() and not stopping.is_set():
             self._thread.join(0.1)
+            meanwhile()
         self.stop()
 
     def _loop(self) -> None:

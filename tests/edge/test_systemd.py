@@ -14,10 +14,12 @@ import pytest
 from test_daemon import EDGE, config, record
 
 from irdim.engines.onnx import OnnxEngine
+from irdim.errors import InputError
 from irdim_edge import daemon, pipeline, systemd
 from irdim_edge.config import load_config
-from irdim_edge.status import Summary
+from irdim_edge.status import Summary, read_status
 from irdim_edge.systemd import Notifier
+from irdim_edge.upload import Uploader
 
 UNIT = Path(__file__).resolve().parents[2] / "deploy" / "irdim-edge@.service"
 
@@ -77,6 +79,41 @@ def test_a_hung_engine_is_said_once_and_starves_the_watchdog(small_bundle, tmp_p
     assert (given[0].frames, given[0].errors) == (40, 1)
     assert "has not answered" in given[0].last_error
     assert caplog.text.count("has not answered") == 1
+
+
+def test_a_replay_says_that_it_stops_once_its_last_upload_is_done(small_bundle, tmp_path, monkeypatch):
+    """From then on systemd waits 20 s; a slow line wants hours, in which the watchdog is fed and the status is kept."""
+    real, uploading, sent = Uploader.run_once, threading.Event(), threading.Event()
+
+    def slow(self):
+        uploading.set()
+        time.sleep(3.5)
+        done = real(self)
+        sent.set()
+        return done
+
+    monkeypatch.setattr(Uploader, "run_once", slow)
+    record(tmp_path / "clip.npy", length=70)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        supervisor.bind(str(tmp_path / "notify"))
+        supervisor.settimeout(30)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        settings = load_config(config(tmp_path, small_bundle))
+        given: list[Summary] = []
+        running = threading.Thread(target=lambda: given.append(daemon.run(settings, threading.Event())))
+        running.start()
+        assert uploading.wait(30)
+        said, updated = [], set()
+        while (one := supervisor.recv(4096).decode()) != "STOPPING=1":
+            said.append(one)
+            with contextlib.suppress(InputError):
+                updated.add(read_status(tmp_path / "edge-out").get("updated"))
+        assert sent.is_set()
+        running.join(20)
+    assert sum("STATUS=uploading what is left" in one for one in said) >= 2
+    assert len(updated) >= 2
+    assert (given[0].state, given[0].waiting) == ("finished", 0)
+    assert given[0].uploaded > 0
 
 
 def test_the_watchdog_is_fed_while_an_engine_is_built(monkeypatch, tmp_path):
