@@ -185,6 +185,12 @@ def test_an_accepted_target_leaves_no_cover_over_its_frame(tmp_path: Path) -> No
         second = next(i for i in data.queue_items("open") if i.key == "k1")
         data.decide(second.id, "accept", who="anna", why="seen")
         assert [(b.label, b.x) for b in data.boxes(sequence)[0]] == [("target", 40)]
+        holder = next(i for i in data.queue_items("open") if i.key == "k0")  # of a cover that is gone by now
+        review = data.decide(holder.id, "accept", who="anna", why="seen")
+        assert sorted((b.label, b.x) for b in data.boxes(sequence)[0]) == [("target", 20), ("target", 40)]
+        data.undo(review, who="anna", why="no")
+        data.decide(holder.id, "background", who="anna", why="cloud")
+        assert [(b.label, b.x) for b in data.boxes(sequence)[0]] == [("target", 40)]
 
 
 def test_accepting_a_labelled_background_takes_the_label_away(data: Dataset, sequence: Sequence) -> None:

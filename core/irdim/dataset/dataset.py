@@ -232,7 +232,7 @@ class Dataset:
         after all; where a 'missed' or 'low_confidence' was denied there is nothing. 'target', 'interference', 'ignore' say
         what is there, 'background' that nothing is: no box is left, and what covered the frame goes. 'skip' leaves the item
         open. `box` corrects the proposed place and size. Where the item puts a box in question, that box is superseded. A
-        'track' adds all of its boxes. 'accept' of a 'sample' (a whole frame) says that the boxes on it are complete, none
+        'track' adds its boxes, but where a label lies already. 'accept' of a 'sample' (a whole frame) says that the boxes on it are complete, none
         included: what covers the frame as not looked at goes; 'target' and 'interference' say so and add `box`. `more`: boxes
         that were marked besides, by frame; what covered those frames goes, too. `track`: boxes of a 'track' as the reviewer
         corrected them, by frame, None where it is not there: the frame is looked at, and has none. Raises InputError where the item is not there,

@@ -12,7 +12,7 @@ from irdim.dataset.records import DECISIONS, LABELLED_BACKGROUND, TRACK, QueueIt
 from irdim.dataset.store import Store, to_json
 from irdim.errors import InputError
 from irdim.fieldlog.records import LOW_CONFIDENCE, SAMPLE
-from irdim.tracks.records import MISSED
+from irdim.tracks.records import FALSE_ALARM, MISSED
 
 SAME = 3.0  # px between the centres of two labels of one thing
 
@@ -94,6 +94,10 @@ def decide(
         after_box = _last_box(store)
         iteration = boxes.current(store, None)
         row, of = None, sequence_of(store, item.sequence_id)
+        if item.box_id is not None and _is_gone_cover(store, of, item.box_id):
+            item = dataclasses.replace(
+                item, box_id=None
+            )  # another item of the frame was decided first, and took it away
         if item.kind == SAMPLE:
             if decision in (TARGET, INTERFERENCE) and box is None:
                 raise InputError(
@@ -115,8 +119,8 @@ def decide(
                 raise InputError(f"queue item {item_id}: a whole track; give its corrected boxes by frame")
             row = _add_track(store, item, label, track or {}, who=who, why=why, iteration=iteration)
         elif label is not None:
-            place = dataclasses.replace(box or item.box, label=label)
-            place = Box(place.x, place.y, place.w, place.h, label)
+            marked = box or item.box
+            place = Box(marked.x, marked.y, marked.w, marked.h, label)
             if item.box_id is not None:
                 row = boxes.supersede(store, item.box_id, place, who=who, why=why, iteration=iteration)
             else:
@@ -231,6 +235,13 @@ def _as_it_was(store: Store, box_id: int | None) -> int | None:
     return last if box_id is not None and last is not None and _box(store, last) == _box(store, box_id) else box_id
 
 
+def _is_gone_cover(store: Store, sequence: Sequence, row: int) -> bool:
+    """Whether a box covered its whole frame, and does no longer."""
+    box = _box(store, row)
+    cover = box is not None and box.label == IGNORE and box.w >= sequence.width and box.h >= sequence.height
+    return cover and bool(store.rows("SELECT id FROM boxes WHERE supersedes = ?", (row,)))
+
+
 def _box(store: Store, row: int) -> Box | None:
     """The box of a row; None where it is a removal."""
     x, y, w, h, label = store.rows("SELECT x, y, w, h, label FROM boxes WHERE id = ?", (row,))[0]
@@ -262,8 +273,8 @@ def _outcome(item: QueueItem, decision: str) -> str | None:
     if _leaves_background(item, decision):
         return None
     if decision == "accept":
-        return {"missed": TARGET, "false_alarm": INTERFERENCE}.get(item.kind, item.box.label)
-    return TARGET if decision == "reject" and item.kind == "false_alarm" else None
+        return {MISSED: TARGET, FALSE_ALARM: INTERFERENCE}.get(item.kind, item.box.label)
+    return TARGET if decision == "reject" and item.kind == FALSE_ALARM else None
 
 
 def item_of(row: tuple) -> QueueItem:
