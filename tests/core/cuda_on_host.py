@@ -94,6 +94,9 @@ class HostCuda:
     host_alloc_flags = types.SimpleNamespace(DEVICEMAP=2)
     event_flags = types.SimpleNamespace(DISABLE_TIMING=2)
 
+    class Error(Exception):
+        """pycuda.driver.Error."""
+
     def __init__(self, library: Path) -> None:
         self._library = ctypes.CDLL(str(library))
         self.allocated = self.held = self.current = 0
@@ -113,7 +116,8 @@ class HostCuda:
         return self._watched(np.empty(shape, dtype))
 
     def module_from_buffer(self, cubin: bytes) -> HostModule:
-        assert cubin[:4] == b"\x7fELF"
+        if cubin[:4] != b"\x7fELF":
+            raise self.Error("device kernel image is invalid")
         return self._watched(HostModule(self._library))
 
     def _watched(self, owned: Any) -> Any:

@@ -12,7 +12,8 @@ from cuda_on_host import HostGpu, compile_on_host
 
 import irdim_edge
 from irdim.bundle import Bundle
-from irdim.cuda.compiler import kernels_for
+from irdim.cuda import compiler
+from irdim.cuda.compiler import kept_kernels, kernels_for
 from irdim.cuda.gpu import OnGpu
 from irdim.cuda.input import GpuInputStep
 from irdim.detector import Detector
@@ -134,6 +135,27 @@ def test_without_a_compiler_the_input_step_runs_on_the_host(gpu, monkeypatch, ca
     detector = Detector(bundle.card, ReadsTheGpu(gpu, bundle.graph("fp32")))
     assert isinstance(detector.input, InputStep)
     assert "no NVRTC for sm_1" in caplog.text
+
+
+def test_kept_kernels_that_do_not_load_are_compiled_at_the_next_start(gpu, monkeypatch, caplog, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    kept = kept_kernels(gpu.architecture, tmp_path / "irdim" / "engines")
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"made by an NVRTC that is newer than the driver")
+    bundle = Bundle.load(STARTER)
+    engine = ReadsTheGpu(gpu, bundle.graph("fp32"))
+    assert isinstance(Detector(bundle.card, engine).input, InputStep)
+    assert "do not load on the host (device kernel image is invalid)" in caplog.text
+    assert isinstance(Detector(bundle.card, engine).input, GpuInputStep)
+    assert kept.read_bytes()[:4] == b"\x7fELF"
+
+
+def test_kernels_of_another_nvrtc_are_not_taken(tmp_path, monkeypatch):
+    kernels_for("sm_87", tmp_path)
+    nvrtc = compiler.nvrtc_for("sm_87")
+    monkeypatch.setattr(compiler, "nvrtc_for", lambda architecture: replace(nvrtc, version=(99, 0)))
+    kernels_for("sm_87", tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_kernels_are_compiled_once(tmp_path):

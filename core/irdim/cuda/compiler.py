@@ -60,14 +60,20 @@ def source() -> str:
 def kernels_for(architecture: str, cache: Path) -> bytes:
     """The kernels as a GPU of the architecture loads them: from the cache, else compiled now, which takes seconds, and kept there. Raises InputError where
     they cannot be compiled."""
-    digest = hashlib.sha256(json.dumps([source(), _options(architecture)]).encode()).hexdigest()[:16]
-    kept = cache / f"{digest}.cubin"
+    kept = kept_kernels(architecture, cache)
     if kept.is_file():
         return kept.read_bytes()
     cubin = compile_kernels(nvrtc_for(architecture), architecture).cubin
     with contextlib.suppress(OSError), atomic_file(kept) as file:  # it runs without
         file.write(cubin)
     return cubin
+
+
+def kept_kernels(architecture: str, cache: Path) -> Path:
+    """Where they are kept: under all that makes them, this machine's NVRTC included, since a driver may not take what a newer one made. Raises InputError
+    where there is none."""
+    made_of = [source(), _options(architecture), nvrtc_for(architecture).version]
+    return cache / f"{hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]}.cubin"
 
 
 def compile_kernels(nvrtc: Nvrtc, architecture: str) -> Compiled:

@@ -3,7 +3,7 @@
 //   planes  ->  column_sums  ->  high_pass  ->  quartiles  ->  histogram  ->  noise  ->  scale
 //
 // The NumPy module is the reference; the same steps in the same order, float32 rounded after every operation (built without fused multiply-add).
-// HIGH_PASS_RADIUS, KNEE, ... are defined from its constants when this is compiled (irdim.cuda.kernels).
+// HIGH_PASS_RADIUS, KNEE, ... are defined from its constants when this is compiled (irdim.cuda.compiler).
 //
 // Every thread works for itself: no shared memory, no barriers. So the file compiles as plain C++ too, where the tests run it.
 // Sums are of whole numbers: exact in any order, and a Jetson adds them much faster than doubles.

@@ -1,5 +1,6 @@
 """irdim.differencing.network_input on the GPU: the kernels of differencing.cu, one after the other on one stream, in memory that is made once."""
 
+import contextlib
 import math
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from irdim.cache import default_cache
-from irdim.cuda.compiler import MOST_BINS, STRIP, kernels_for
+from irdim.cuda.compiler import MOST_BINS, STRIP, kept_kernels, kernels_for
 from irdim.cuda.gpu import Gpu, OnGpu
 from irdim.cuda.memory import DeviceMemory, GpuImage, GpuImages
 from irdim.cuda.ring import FrameRing
 from irdim.differencing import NO_SHIFT, STACK, InputSpec, difference_planes, whole_pixels
+from irdim.errors import InputError
 from irdim.noise import SAMPLE, pixel_stride
 
 BLOCK = (32, 8, 1)  # threads along x and y; a row of 32 reads neighbouring pixels
@@ -34,11 +36,19 @@ class Kernels(OnGpu):
     """The functions of differencing.cu for this machine's GPU, by their names, called with grid, block, stream and arguments."""
 
     def __init__(self, gpu: Gpu, cache: Path | None = None) -> None:
-        """cache: folder of what was compiled before, that of the engines where it is None. Raises InputError where there is no NVRTC for the GPU."""
-        self.gpu = gpu
-        cubin = kernels_for(gpu.architecture, cache or default_cache())
+        """cache: folder of what was compiled before, that of the engines where it is None. Raises InputError where there is no NVRTC for the GPU, or the
+        driver does not take what it made."""
+        self.gpu, cache = gpu, cache or default_cache()
+        cubin = kernels_for(gpu.architecture, cache)
         with gpu.current():
-            module = gpu.cuda.module_from_buffer(cubin)
+            try:
+                module = gpu.cuda.module_from_buffer(cubin)
+            except gpu.cuda.Error as error:
+                with contextlib.suppress(OSError):
+                    kept_kernels(gpu.architecture, cache).unlink(missing_ok=True)
+                raise InputError(
+                    f"the compiled kernels do not load on {gpu.name} ({error}); the next start compiles them anew; NVRTC must not be newer than the driver"
+                ) from None
             self._functions = {name: module.get_function(name) for name in ARGUMENTS}
             for name, arguments in ARGUMENTS.items():
                 self._functions[name].prepare(arguments)
