@@ -13,12 +13,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from irdim.boxes import TARGET, Box, Detection
+from irdim.boxes import IGNORE, INTERFERENCE, TARGET, Box, Detection
 from irdim.errors import InputError
 from irdim.files import atomic_file
 
-# BGR, those of the review page: a labelled target (orange), labelled interference (violet), a detection (green), a confirmed track (blue)
-TRUTH, MIMIC, REPORTED, TRACK = (84, 180, 255), (234, 146, 199), (98, 217, 127), (255, 194, 89)
+# BGR, those of the review page: a labelled target (orange), labelled interference (violet), a region to ignore (grey)
+TRUTH, MIMIC, IGNORED = (84, 180, 255), (234, 146, 199), (144, 135, 125)
+REPORTED, TRACK = (98, 217, 127), (255, 194, 89)  # a detection (green), a confirmed track (blue)
+COLOURS = {TARGET: TRUTH, INTERFERENCE: MIMIC, IGNORE: IGNORED}
 CUT, CUT_ZOOM = 32, 5  # px, half the side of what is shown around a place; px of the screen for each
 
 
@@ -107,16 +109,15 @@ def show_frame(
     zoom: int = 3,
     limits: tuple[float, float] | None = None,
 ) -> np.ndarray:
-    """A frame (H, W), any depth, as (zoom H, zoom W, 3) uint8: targets as orange squares, interference as violet ones, detections as green
-    circles with their score. limits: values shown black and white; the 1st and 99.8th percentile where it is None."""
+    """A frame (H, W), any depth, as (zoom H, zoom W, 3) uint8: targets as orange squares, interference as violet ones, regions to ignore as
+    grey ones, detections as green circles with their score. limits: values shown black and white; the 1st and 99.8th percentile where it is None."""
     low, high = limits or tuple(np.percentile(image, (1, 99.8)))
     grey = np.clip((image.astype(np.float32) - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8)
     shown = cv2.cvtColor(cv2.resize(grey, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_NEAREST), cv2.COLOR_GRAY2BGR)
     for b in labels:
-        colour = TRUTH if b.label == TARGET else MIMIC
         half_w, half_h = b.w / 2 + 3, b.h / 2 + 3
         corners = [round(zoom * v) for v in (b.x - half_w, b.y - half_h, b.x + half_w, b.y + half_h)]
-        cv2.rectangle(shown, (corners[0], corners[1]), (corners[2], corners[3]), colour, 1, cv2.LINE_AA)
+        cv2.rectangle(shown, (corners[0], corners[1]), (corners[2], corners[3]), COLOURS[b.label], 1, cv2.LINE_AA)
     for d in detections:
         centre = (round(zoom * d.x), round(zoom * d.y))
         cv2.circle(shown, centre, 6 * zoom, REPORTED, 1, cv2.LINE_AA)

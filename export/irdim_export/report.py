@@ -104,7 +104,8 @@ def _curves(parity: SideBySide) -> Figure:
 def _examples_words(parity: SideBySide) -> str:
     if not parity.examples:
         return "None: both report the same."
-    return f"The strongest {len(parity.examples)}. Orange: labelled target. Violet: labelled interference. Green: the detection that only one engine reports."
+    legend = "Orange: labelled target. Violet: labelled interference. Grey: a region to ignore. Green: the detection that only one engine reports."
+    return f"The strongest {len(parity.examples)}. {legend}"
 
 
 def _examples(parity: SideBySide, data: Dataset) -> list[Figure]:

@@ -30,7 +30,7 @@ def test_a_picture_keeps_its_pixels():
     assert np.array_equal(cv2.imdecode(np.frombuffer(base64.b64decode(figure.png), np.uint8), 0), image)
 
 
-def test_labels_are_green_and_detections_red():
+def test_targets_are_orange_and_detections_green():
     frame = np.random.default_rng(1).integers(1000, 1100, (40, 60)).astype(np.uint16)
     plain = show_frame(frame)
     assert plain.shape == (120, 180, 3)
@@ -52,6 +52,12 @@ def test_interference_is_violet_and_a_score_at_the_border_stays_in_the_picture()
     at_border = show_frame(frame, [], [Detection(57, 2, 4, 4, 0.87)], limits=(0, 14))
     left_of_it = at_border[:, : (57 - 6) * 3 - 3]
     assert (left_of_it > 200).sum() > 20
+
+
+def test_a_region_to_ignore_is_no_interference():
+    shown = show_frame(np.zeros((40, 60), np.uint16), [Box(30, 20, 10, 10, "ignore")], limits=(0, 14))
+    blue, green, red = shown.reshape(-1, 3).max(axis=0).astype(int)
+    assert 100 < red < green < blue < red + 30  # grey
 
 
 def test_a_plot_is_drawn_for_light_and_for_dark_pages(tmp_path):
