@@ -11,6 +11,7 @@ from rich.table import Table
 
 from irdim.console import stdout_console
 from irdim.wording import number_of, quoted
+from irdim_train.commands.progress import progress_bar
 
 
 def command(
@@ -97,8 +98,21 @@ def command(
         )
     state = open_loop(out, config)
     waiting = 0
+    bar = progress_bar("iterate")
+    task = bar.add_task("iterate", total=None)
+
+    def tell(text: str) -> None:
+        bar.reset(task, description=text, total=None)
+        bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
     try:
-        iterate(state, choose_device(device), tell=lambda text: print(text, file=sys.stderr, flush=True))
+        with bar:
+            iterate(
+                state,
+                choose_device(device),
+                tell=tell,
+                progress=lambda done, of: bar.update(task, completed=done, total=of or None),
+            )
     except Waiting as wait:
         waiting = wait.items
     except KeyboardInterrupt:

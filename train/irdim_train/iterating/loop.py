@@ -38,10 +38,20 @@ class Waiting(Exception):
         self.items = items
 
 
-def iterate(state: LoopState, device: torch.device, *, tell: Callable[[str], None] = lambda text: None) -> LoopState:
+Show = Callable[[int, int], None]  # how far a step is: done, of
+
+
+def iterate(
+    state: LoopState,
+    device: torch.device,
+    *,
+    tell: Callable[[str], None] = lambda text: None,
+    progress: Show = lambda done, of: None,
+) -> LoopState:
     """Go on with a loop until it is done. Raises Waiting where a person has to decide first.
 
-    The first turn trains on what is labelled; each later one on that and what was decided, from the weights before. tell: is told each step.
+    The first turn trains on what is labelled; each later one on that and what was decided, from the weights before. tell: is told each step; progress: how
+    far the long ones are.
     """
     config = state.config
     with Dataset.open(Path(config.data)) as data:
@@ -53,7 +63,7 @@ def iterate(state: LoopState, device: torch.device, *, tell: Callable[[str], Non
             state.save()
         while not state.done:
             tell(f"iteration {state.turn.number}: {state.step}")
-            _STEPS[state.step](state, data, device)
+            _STEPS[state.step](state, data, device, progress)
             _advance(state, data)
             state.save()
     return state
@@ -72,7 +82,7 @@ def _advance(state: LoopState, data: Dataset) -> None:
         state.step = STEPS[STEPS.index(state.step) + 1]
 
 
-def _crop(state: LoopState, data: Dataset, device: torch.device) -> None:
+def _crop(state: LoopState, data: Dataset, device: torch.device, show: Show) -> None:
     c = state.config
     covers = open_questions(data, state.pool)
     made = crop(data, _patches(state), size=c.size, frame_step=c.frame_step, register=c.register, covers=covers)
@@ -83,23 +93,37 @@ def _crop(state: LoopState, data: Dataset, device: torch.device) -> None:
         )
 
 
-def _fit(state: LoopState, data: Dataset, device: torch.device) -> None:
+def _fit(state: LoopState, data: Dataset, device: torch.device, show: Show) -> None:
     number = state.turn.number
     config = state.config.fit_config(str(state.run(number - 1).resolve()) if number else None)
-    made = fit(Patches.open(_patches(state)), state.run(number), config, ranks=Ranks(0, 1, device))
+    made = fit(
+        Patches.open(_patches(state)),
+        state.run(number),
+        config,
+        ranks=Ranks(0, 1, device),
+        progress=lambda step, of, _: show(step, of),
+    )
     state.turn.loss = made["loss"] or 0.0
 
 
-def _evaluate(state: LoopState, data: Dataset, device: torch.device) -> None:
+def _evaluate(state: LoopState, data: Dataset, device: torch.device, show: Show) -> None:
     card, engine, _ = open_model(state.run(state.turn.number), device=str(device))
-    result = evaluate(card, engine, data, split=default_split(data))
+    split, frames = default_split(data), 0
+    of = sum(s.length for s in data.sequences(split))
+
+    def judged(_: object, n: int) -> None:
+        nonlocal frames
+        frames += n
+        show(frames, of)
+
+    result = evaluate(card, engine, data, split=split, progress=judged)
     metric: CentreDistance = result.metric
     state.turn.scores = {**metric.at(card.thresholds.report).to_json(), "best_f1": round(metric.best().f1, 6)}
 
 
-def _refine(state: LoopState, data: Dataset, device: torch.device) -> None:
+def _refine(state: LoopState, data: Dataset, device: torch.device, show: Show) -> None:
     run = state.run(state.turn.number)
-    refined = refine(data, run, state.config.refine_options(str(device)))
+    refined = refine(data, run, state.config.refine_options(str(device)), progress=lambda _, done, of: show(done, of))
     losses = np.array(list(refined.losses.values()), float)
     with atomic_file(state.folder / f"iteration-{state.turn.number}" / LOSSES) as file:
         np.save(file, losses)
@@ -109,7 +133,7 @@ def _refine(state: LoopState, data: Dataset, device: torch.device) -> None:
         state.turn.queued = dict(enqueue_doubts(data, asked, run, {"folds": state.config.folds}))
 
 
-def _mine(state: LoopState, data: Dataset, device: torch.device) -> None:
+def _mine(state: LoopState, data: Dataset, device: torch.device, show: Show) -> None:
     run = state.run(state.turn.number)
     card, engine, _ = open_model(run, device=str(device))
     options = MineOptions(open_tracker(card.thresholds.report))
@@ -120,7 +144,7 @@ def _mine(state: LoopState, data: Dataset, device: torch.device) -> None:
     state.turn.queued = dict(Counter(state.turn.queued) + mined.queued)
 
 
-def _choose(state: LoopState, data: Dataset, device: torch.device) -> None:
+def _choose(state: LoopState, data: Dataset, device: torch.device, show: Show) -> None:
     c = state.config
     if c.choose == "random":
         state.turn.items = queue_random_frames(data, state.pool, c.budget, state.turn.number)
@@ -130,7 +154,7 @@ def _choose(state: LoopState, data: Dataset, device: torch.device) -> None:
     state.turn.chosen = dict(Counter(kinds[number] for number in state.turn.items))
 
 
-def _decide(state: LoopState, data: Dataset, device: torch.device) -> None:
+def _decide(state: LoopState, data: Dataset, device: torch.device, show: Show) -> None:
     c, wanted = state.config, set(state.turn.items)
     items = [i for i in data.queue_items("open") if i.id in wanted]
     if c.decide == "ask":
@@ -150,7 +174,7 @@ def _patches(state: LoopState) -> Path:
     return state.folder / "patches"
 
 
-_STEPS: dict[str, Callable[[LoopState, Dataset, torch.device], None]] = {
+_STEPS: dict[str, Callable[[LoopState, Dataset, torch.device, Show], None]] = {
     "crop": _crop,
     "fit": _fit,
     "evaluate": _evaluate,
