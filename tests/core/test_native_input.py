@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import stat
+import subprocess
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from irdim.differencing import CHANNELS, NO_SHIFT, STACK, InputSpec, network_input, noise_scale, planes
 from irdim.grid import pad_to_stride
 from irdim.native import input as step
-from irdim.native.compiler import Unavailable, compile_native, own_library
+from irdim.native.compiler import Unavailable, compile_native, own_library, sound_library
 from irdim.native.input import native, native_histogram, native_input, padded_input
 from irdim.noise import histogram
 
@@ -130,6 +131,35 @@ def test_a_compiler_that_fails_is_said_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setenv("CC", str(broken))
     with pytest.raises(Unavailable, match=r"^.*broken-cc fails: no such option: . -march$"):
         compile_native(tmp_path / "cache")
+
+
+def test_a_compiler_that_fails_is_asked_once(anew, tmp_path, monkeypatch, caplog):
+    broken = tmp_path / "broken-cc"
+    broken.write_text(f"#!/bin/sh\necho asked >> {tmp_path}/asked\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("CC", str(broken))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with caplog.at_level(logging.INFO, "irdim.native"):
+        for otherwise in ("the input step", "registration"):
+            assert sound_library(lambda library: 0.0, 0.0, otherwise) is None
+    assert (tmp_path / "asked").read_text() == "asked\n"
+    assert [r.getMessage() for r in caplog.records] == [
+        f"{what}: {broken} fails: without a word" for what in ("the input step", "registration")
+    ]
+
+
+def test_what_may_not_be_run_from_the_temporary_folder_is_run_from_the_cache(library, tmp_path, monkeypatch):
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "noexec,size=4m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no disk can be mounted here (not root)")
+    try:
+        monkeypatch.setattr("tempfile.tempdir", str(folder))
+        made = compile_native(tmp_path / "cache")
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+    check(made, random_stack((30, 40), np.uint8, 8), InputSpec("difference"), NO_SHIFT)
 
 
 def test_where_nothing_can_be_kept_it_is_compiled_for_this_process(library, tmp_path):

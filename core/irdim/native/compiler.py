@@ -66,15 +66,20 @@ def compile_native(cache: Path | None = None) -> ctypes.CDLL:
 
 
 @functools.cache
-def own_library() -> ctypes.CDLL:
-    """`compile_native` with the user's cache, once in a process: what cannot be kept is not compiled again."""
-    return compile_native()
+def own_library() -> ctypes.CDLL | Unavailable:
+    """`compile_native` with the user's cache, or why there is none, once in a process: what cannot be kept, or takes a minute to fail, is not tried again."""
+    try:
+        return compile_native()
+    except (Unavailable, OSError) as error:
+        return Unavailable(str(error))
 
 
 def sound_library(difference: Callable[[ctypes.CDLL], float], most: float, otherwise: str) -> ctypes.CDLL | None:
     """The library; or nothing, and in the log `otherwise` and why, where it cannot be had or its difference to NumPy is not at most `most`."""
     try:
         library = own_library()
+        if isinstance(library, Unavailable):
+            raise library
         off = difference(library)
         if not off <= most:
             raise Unavailable(f"what was compiled differs from NumPy by {off:.2g}")
@@ -113,7 +118,7 @@ def _compile(keep: Path) -> ctypes.CDLL:
             raise Unavailable(f"{compiler} fails: {next((line for line in said if 'error' in line), said[-1])}")
         with contextlib.suppress(OSError), atomic_file(keep) as file:  # a disk that is full or read-only
             file.write(made.read_bytes())
-        return ctypes.CDLL(str(made))
+        return _load(keep) or ctypes.CDLL(str(made))  # nothing may be run from some temporary folders
 
 
 @functools.cache
