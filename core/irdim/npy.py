@@ -1,5 +1,6 @@
 """`.npy` files that grow along their first axis, and their layout, judged before anything is allocated on a header's word."""
 
+import math
 import os
 from dataclasses import dataclass
 from io import BytesIO
@@ -22,7 +23,7 @@ class Layout:
 
     @property
     def row_bytes(self) -> int:
-        return int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
+        return math.prod(self.shape[1:]) * self.dtype.itemsize  # of any size, as a header may claim
 
 
 def read_layout(path: Path) -> Layout:
@@ -43,8 +44,10 @@ def read_layout(path: Path) -> Layout:
 def read_rows(path: Path, count: int, dtype: np.dtype) -> np.ndarray:
     """The first `count` records of a one-dimensional .npy file. Raises InputError where it holds fewer, or others."""
     layout = read_layout(path)
-    if layout.dtype != dtype or len(layout.shape) != 1 or layout.shape[0] < count:
-        raise InputError(f"{path}: {layout.shape[0]} rows, {count} of another kind wanted")
+    if layout.dtype != dtype or len(layout.shape) != 1:
+        raise InputError(f"{path}: holds other rows than it should")
+    if layout.shape[0] < count:
+        raise InputError(f"{path}: {layout.shape[0]} rows, {count} are wanted; copy it again")
     return np.fromfile(path, dtype, count, offset=layout.offset)
 
 
@@ -82,7 +85,7 @@ class GrowingArray:
         self._file.write(self._header(count))
         self._file.flush()
         os.fsync(self._file.fileno())
-        self._file.truncate(self._offset + count * int(np.prod(self.tail, dtype=np.int64)) * self.dtype.itemsize)
+        self._file.truncate(self._offset + count * math.prod(self.tail) * self.dtype.itemsize)
         self._file.seek(0, os.SEEK_END)
         self.count = count
 

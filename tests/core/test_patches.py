@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from irdim.errors import InputError
-from irdim.npy import GrowingArray, read_layout
+from irdim.npy import GrowingArray, read_layout, read_rows
 from irdim.patches import BOXES, FORMAT, TABLE, VERSION, Patches
 
 COUNT, SIZE = 2500, 80  # 128 MB
@@ -58,6 +58,7 @@ def header(path, description: str) -> None:
     ("description", "message"),
     [
         ("{'descr': '<u2', 'fortran_order': False, 'shape': (100000000000, 4, 80, 80), }", "cut off"),
+        ("{'descr': '<u2', 'fortran_order': False, 'shape': (1, 4, 4294967296, 4294967296), }", "cut off"),
         ("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", "not a .npy file"),
         ("{'descr': '<u2', 'fortran_order': True, 'shape': (1, 4, 80, 80), }", "not a .npy file"),
         ("{'descr': '<u2', 'fortran_order': False, 'shape': (-1, 4), }", "not a .npy file"),
@@ -82,6 +83,15 @@ def test_counts_that_make_no_sense_are_refused(large, tmp_path, rows):
     (tmp_path / "patches.json").write_text(json.dumps({**description, "rows": rows}))
     with pytest.raises(InputError, match=str(tmp_path)):
         Patches.open(tmp_path)
+
+
+def test_rows_that_are_too_few_and_rows_of_another_kind_are_told_apart(tmp_path):
+    np.save(tmp_path / "table.npy", np.zeros(3, TABLE))
+    assert len(read_rows(tmp_path / "table.npy", 2, TABLE)) == 2
+    with pytest.raises(InputError, match=r"table\.npy: 3 rows, 5 are wanted"):
+        read_rows(tmp_path / "table.npy", 5, TABLE)
+    with pytest.raises(InputError, match=r"table\.npy: holds other rows"):
+        read_rows(tmp_path / "table.npy", 2, BOXES)
 
 
 def test_a_growing_array_is_a_npy_file_at_every_settled_moment_and_forgets_what_was_not_settled(tmp_path):
