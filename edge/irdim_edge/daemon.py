@@ -191,12 +191,11 @@ class _Run:
     def _push(self, ready: Ready) -> None:
         """A frame, and those before it that there was no time for."""
         for shot in ready.skipped:
+            self._break_off(ready, shot)
             step = self._judge.skip(shot.frame)
             self.summary.skipped += 1
             self._say(shot, step, [], [])
-        if ready.broke:  # no verdict may look across the gap, not even one among the skipped frames
-            self._end_stream()
-            self._judge.detector.forget()
+        self._break_off(ready, ready.shot)
         begun = time.monotonic()
         step = self._offered(ready) or self._judge.look(
             self._judge.detector, ready.shot.frame, ready.prepared, ready.output
@@ -237,6 +236,12 @@ class _Run:
         self.summary.takeovers += 1
         self._feed.answer(True)
         return step
+
+    def _break_off(self, ready: Ready, shot: Shot) -> None:
+        """Where the history broke off before a frame, be it a skipped one, no verdict and no suspect may reach across."""
+        if shot.frame.index in ready.breaks:
+            self._end_stream()
+            self._judge.detector.forget()
 
     def _end_stream(self) -> None:
         """The stream ends or breaks here: the verdicts that are due, and nothing kept beyond."""
@@ -376,7 +381,7 @@ class _Run:
     def _keep_status(self, frames: int) -> None:
         """frames: as many as have their line."""
         s = self.summary
-        s.suspects, s.dropped = self._writer.logged, self._writer.dropped
+        s.suspects, s.dropped = self._writer.logged, self._writer.dropped + self._logbook.dropped
         s.evicted = sum(self._spool.evicted.values())
         s.detections_file = self._parts.path(DETECTIONS).name
         if self._uploader:

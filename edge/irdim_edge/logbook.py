@@ -1,6 +1,7 @@
 """Which verdicts become field logs: not what a mask hides, not what repeats another, not more than the day's budget."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from irdim_edge.policy import DAY, MERGED, OVER_BUDGET, Budget, Merger
 from irdim_edge.spool import Spool
 from irdim_edge.status import Summary
 from irdim_edge.suspects import verdict_json
-from irdim_edge.writer import Writer
+from irdim_edge.writer import DROPPED, Writer
 
 
 class Logbook:
@@ -30,6 +31,7 @@ class Logbook:
         self.budget = Budget(config.allowances)
         now = time.time()
         self.budget.restore((now - e.taken, e.kind, e.bytes) for e in spool.taken_since(now - DAY))
+        self.dropped: Counter[str] = Counter()  # by kind, those whose frames had gone
         self._stream = Began("")
         self._digest: str | None = None
 
@@ -61,8 +63,11 @@ class Logbook:
                 drawn = self._config.suspects.sample_probability if verdict.kind == SAMPLE else None
                 track, state = by_id.get(verdict.track_id), self._camera.state
                 suspect = judge.cutter.cut(verdict, track, self._context(judge), state, drawn)
-            if suspect is None and verdict.kind not in TRACKED:
-                continue  # nobody judged it; it is worth a line only where there is a log
+                if suspect is None:
+                    self.dropped = self.dropped + Counter([verdict.kind])  # not in place: the writer's thread reads it
+                    line["why"] = DROPPED
+            if suspect is None and verdict.kind not in TRACKED and line.get("why") != DROPPED:
+                continue  # nobody judged it; it is worth a line only where there was to be a log
             if writer.submit(line, suspect) and suspect is not None:
                 self._merger.note(verdict, at)
 

@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -54,13 +54,13 @@ class Offer:
 @dataclass(frozen=True)
 class Ready:
     """A frame that the engine has seen. prepared: its input, or why there is none; skipped: frames since the last one that the engine had no time for;
-    broke: whether the history broke off since; seconds, engine_seconds: that the input step and the engine took; offer: a new bundle to try on it, to be
-    answered by Feed.answer; output: of the engine, None where there is no input."""
+    breaks: indices of those among all these before which the history broke off; seconds, engine_seconds: that the input step and the engine took; offer: a
+    new bundle to try on it, to be answered by Feed.answer; output: of the engine, None where there is no input."""
 
     shot: Shot
     prepared: Prepared | str
     skipped: list[Shot] = field(default_factory=list)
-    broke: bool = False
+    breaks: Set[int] = frozenset()
     seconds: float = 0.0
     offer: Offer | None = None
     output: np.ndarray | None = None
@@ -164,6 +164,7 @@ class Feed:
             while self._wait_for_room() and (items := self._raw.take()):
                 if isinstance(items[-1], Began):
                     self._reset("history")
+                    self._broke()  # whoever reads this knows that nothing goes on
                     self._prepared.put(items[-1])
                 else:
                     self._put_newest([shot for shot in items if isinstance(shot, Shot)])
@@ -181,20 +182,23 @@ class Feed:
     def _put_newest(self, shots: list[Shot]) -> None:
         begun = time.perf_counter()
         *older, newest = shots
+        breaks = set()
         for shot in older:
             self._before(shot)
             self._detector.prime([shot.frame])
             if self._trial is not None:
                 self._trial[1].prime([shot.frame])
             self._recent.append(shot.frame)
+            if self._broke():
+                breaks.add(shot.frame.index)
         self._before(newest)
         prepared = self._detector.input.push(newest.frame)
         seconds = time.perf_counter() - begun
         offer = self._offer(newest)
         self._recent.append(newest.frame)
-        breaks = self._detector.input.breaks
-        broke, self._breaks = breaks != self._breaks, breaks
-        self._prepared.put(Ready(newest, prepared, older, broke, seconds, offer))
+        if self._broke():
+            breaks.add(newest.frame.index)
+        self._prepared.put(Ready(newest, prepared, older, breaks, seconds, offer))
         if offer is not None:
             self._settle(offer)
 
@@ -205,6 +209,11 @@ class Feed:
         self._detector.input.expect(shot.interval)
         if self._trial is not None:
             self._trial[1].input.expect(shot.interval)
+
+    def _broke(self) -> bool:
+        """Whether the history broke off since this was asked last."""
+        before, self._breaks = self._breaks, self._detector.input.breaks
+        return before != self._breaks
 
     def _reset(self, reason: str) -> None:
         self._detector.input.reset(reason)

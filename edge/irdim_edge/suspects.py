@@ -1,9 +1,11 @@
 """Suspects: what the tracker judged missed or wrongly reported, cut out of the ring of recent frames into a field log."""
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime, timezone
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from irdim.detector import Step
 from irdim.fieldlog import Suspect
 from irdim.sources import Frame
 from irdim.tracks import Track, Verdict
+from irdim_edge.handover import MOST_WAITING
 
 
 class Cutter:
@@ -22,20 +25,25 @@ class Cutter:
         """before, after: frames kept around the suspect's; lag: how many frames later verdicts come; crop: side in px; whole_frame: keep the suspect's
         frame whole besides."""
         self.before, self.after, self.crop, self.whole_frame = before, after, crop, whole_frame
-        self._ring: deque[Step] = deque(maxlen=before + max(lag, after) + 1)
+        self._lag = lag
+        self.length = before + lag + 1  # frames that it keeps at least
+        # those that were skipped since the last judged one come on top, no more at a time than may wait for the engine
+        self._ring: deque[Step] = deque(maxlen=self.length + MOST_WAITING)
+        self._judged: float = -math.inf  # newest frame whose verdicts have come
 
     def push(self, step: Step) -> None:
-        """Take a frame that the detector has seen, judged or not."""
+        """Take a frame that the detector has seen, judged or not. The verdict on a frame comes with the first judged one that is `lag` frames later or more;
+        until then the frames before it are kept."""
+        while self._ring and self._ring[0].frame.index <= self._judged - self.before:
+            self._ring.popleft()
         self._ring.append(step)
+        if step.status == "ok":
+            self._judged = step.frame.index - self._lag
 
     def clear(self) -> None:
         """The stream broke: what came before belongs to no later suspect."""
         self._ring.clear()
-
-    @property
-    def length(self) -> int:
-        """Frames that it keeps."""
-        return self._ring.maxlen or 0
+        self._judged = -math.inf
 
     @property
     def frames(self) -> list[Frame]:
@@ -57,11 +65,11 @@ class Cutter:
     ) -> Suspect | None:
         """The suspect of a verdict, or None where its frame is no longer in the ring. sample_probability: of a sample, all of whose frames are whole."""
         crop = self.crop if sample_probability is None else None
-        steps = [s for s in self._ring if -self.before <= s.frame.index - verdict.frame <= self.after]
-        judged = next((s.frame.pixels for s in steps if s.frame.index == verdict.frame), None)
+        judged = next((s.frame.pixels for s in self._ring if s.frame.index == verdict.frame), None)
         if judged is None:
             return None
-        height, width = steps[0].frame.pixels.shape
+        steps = self._around(verdict.frame, judged)
+        height, width = judged.shape
         x, y = min(max(verdict.x, 0.0), float(width)), min(max(verdict.y, 0.0), float(height))
         (top, rows), (left, columns) = _window(y, height, crop), _window(x, width, crop)
         found = [(s.frame.index, d) for s in steps for d in s.detections]
@@ -85,6 +93,16 @@ class Cutter:
             sample_probability=sample_probability,
             whole_frame=judged if self.whole_frame and crop else None,
         )
+
+    def _around(self, frame: int, judged: np.ndarray) -> list[Step]:
+        """The steps around a frame, up to the nearest of another size or depth."""
+        steps = [s for s in self._ring if -self.before <= s.frame.index - frame <= self.after]
+
+        def alike(step: Step) -> bool:
+            return step.frame.pixels.shape == judged.shape and step.frame.pixels.dtype == judged.dtype
+
+        before = takewhile(alike, (s for s in reversed(steps) if s.frame.index < frame))
+        return [*reversed([*before]), *takewhile(alike, (s for s in steps if s.frame.index >= frame))]
 
 
 def verdict_json(v: Verdict) -> dict[str, Any]:

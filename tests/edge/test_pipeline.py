@@ -17,9 +17,10 @@ from irdim.bundle import Bundle
 from irdim.detector import Detector
 from irdim.engines.onnx import OnnxEngine
 from irdim.errors import InputError
+from irdim.fieldlog import read_log
 from irdim.input_step import InputStep
 from irdim.sources import Frame, open_source
-from irdim_edge import daemon, pipeline
+from irdim_edge import daemon, pipeline, writer
 from irdim_edge.cameras import Began, Shot
 from irdim_edge.config import load_config
 from irdim_edge.daemon import run
@@ -145,8 +146,8 @@ def test_a_fault_among_skipped_frames_is_told(small_bundle):
     ready = [item for item in feed if isinstance(item, Ready)]
     assert not isinstance(ready[-1].prepared, str)
     around = next(r for r in ready if any(s.frame.index == 20 for s in [*r.skipped, r.shot]))
-    assert around.broke
-    assert not any(r.broke for r in ready[1:] if r is not around)
+    assert around.breaks == {20}
+    assert not any(r.breaks for r in ready if r is not around)
 
 
 def test_a_new_bundle_with_a_longer_history_is_offered_when_that_is_full(small_bundle):
@@ -302,6 +303,62 @@ def test_a_slow_engine_leaves_whole_lines_of_a_live_camera(small_bundle, tmp_pat
     seen = [line for line in found if line["status"] == "ok"]
     assert len(seen) > 10
     assert sum(bool(line["detections"]) for line in seen) > 0.8 * len(seen)
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (lambda i: shot(i), ""),
+        (lambda i: shot(i, late=5.0), "gap"),
+        (lambda i: shot(i, "gain" if i == 34 else ""), "gain"),
+        (lambda i: shot(i, shape=(40, 80)), "size"),
+    ],
+    ids=["whole", "gap", "gain", "size"],
+)
+def test_suspects_have_all_frames_around_however_many_were_skipped_and_none_from_beyond_a_break(
+    small_bundle, tmp_path, monkeypatch, broken, reason
+):
+    """Frame by frame up to 30; while the engine is busy with that, all others come: it sees the next, perhaps, and the last."""
+    looked, burst, busy = threading.Semaphore(0), threading.Event(), threading.Event()
+
+    def paced():
+        yield Began("west")
+        for i in range(30):
+            yield shot(i)
+            looked.acquire(timeout=20)
+        burst.set()
+        yield shot(30)
+        busy.wait(20)
+        yield shot(31)
+        time.sleep(0.1)  # it is prepared meanwhile
+        yield from (shot(i) if i < 34 else broken(i) for i in range(32, 70))
+
+    real = OnnxEngine.run
+
+    def slow(self, image):
+        if burst.is_set():
+            busy.set()
+            time.sleep(0.5)
+        return real(self, image)
+
+    monkeypatch.setattr(OnnxEngine, "run", slow)
+    monkeypatch.setattr(writer, "MOST_WAITING", 1000)
+    monkeypatch.setattr(daemon, "open_camera", lambda *_: Given(paced(), live=True))
+    sample = {"suspects.sample_probability": 1.0, "suspects.sample_per_day": 10**5, "suspects.sample_mb_per_day": 10**6}
+    path = config(tmp_path, small_bundle, **{**sample, "suspects.before": 12, "upload.url": ""})
+    summary = run(load_config(path), threading.Event(), lambda _: looked.release())
+    judged = [line["frame"] for line in lines(tmp_path) if line["status"] == "ok"]
+    assert judged[-1] == 69
+    assert summary.skipped > 30
+    assert summary.suspects["sample"] + summary.dropped["sample"] == len(judged)
+    logs = {
+        log.description["verdict"]["frame"]: log
+        for log in map(read_log, (tmp_path / "edge-out/spool").glob("*-sample-*"))
+    }
+    assert {30, 69} <= set(logs)
+    for frame, log in logs.items():
+        begin, end = (34, 70) if reason and frame >= 34 else (0, 34 if reason else 70)
+        assert log.description["frames"]["indices"] == list(range(max(frame - 12, begin), min(frame + 6, end)))
 
 
 SLOW = """

@@ -1,11 +1,19 @@
+import threading
+from collections import Counter
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from test_daemon import config, lines, record
 
 from irdim.boxes import Detection
 from irdim.detector import Step
 from irdim.fieldlog import pack_log
 from irdim.sources import Frame
 from irdim.tracks import Verdict
+from irdim_edge.config import load_config
+from irdim_edge.daemon import run
+from irdim_edge.handover import MOST_WAITING
 from irdim_edge.suspects import Cutter
 
 CONTEXT = {"device": "mast-3", "camera": "west", "source": "x", "bundle": "ab" * 32, "interval": 0.04}
@@ -17,6 +25,10 @@ def step(t: int, height: int = 200, width: int = 300) -> Step:
     return Step(
         Frame(t, t / 25, pixels), "ok", "", [Detection(150.0, 100.0, 3, 3, 0.9), Detection(5.0, 5.0, 3, 3, 0.9)]
     )
+
+
+def skipped(t: int) -> Step:
+    return replace(step(t), status="warming", reason="skipped", detections=[])
 
 
 def verdict(frame: int, x: float = 150.0, y: float = 100.0) -> Verdict:
@@ -77,5 +89,42 @@ def test_nothing_is_cut_across_a_break():
     assert cutter.cut(verdict(40), None, CONTEXT, STATE) is None
 
 
+def test_frames_that_were_skipped_do_not_push_out_those_before_a_verdict_that_is_due():
+    cutter = filled(last=36)
+    for t in range(37, 80):
+        cutter.push(skipped(t))
+    cutter.push(step(80))  # the first that is five frames after 32 to 36
+    for t in (32, 36):
+        assert cutter.cut(verdict(t), None, CONTEXT, STATE).indices == list(range(t - 12, t + 6))
+
+
+@pytest.mark.parametrize("depth", [np.uint16, np.uint8])
+def test_nothing_of_another_size_or_depth_is_cut(depth):
+    cutter = Cutter(before=3, after=5, lag=5, crop=64)
+    for t in range(12):
+        one = step(t, *((200, 300) if 4 <= t < 8 or depth != np.uint16 else (48, 60)))
+        pixels = one.frame.pixels if 4 <= t < 8 else one.frame.pixels.astype(depth)
+        cutter.push(replace(one, frame=replace(one.frame, pixels=pixels)))
+    assert cutter.cut(verdict(6), None, CONTEXT, STATE).indices == [4, 5, 6, 7]
+
+
+def test_a_suspect_whose_frames_have_gone_is_counted_and_its_line_says_so(small_bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr(Cutter, "cut", lambda *_: None)
+    record(tmp_path / "clip.npy", 40)
+    path = config(tmp_path, small_bundle, **{"suspects.sample_probability": 1.0, "upload.url": ""})
+    summary = run(load_config(path), threading.Event())
+    dropped = Counter(line["kind"] for line in lines(tmp_path, "verdicts") if line.get("why") == "dropped")
+    assert summary.dropped == dropped
+    assert dropped["sample"] > 10
+    assert not summary.suspects
+
+
 def test_memory_is_bounded_by_what_verdicts_need():
     assert len(filled(last=500)._ring) == 18
+
+
+def test_memory_is_bounded_by_what_may_wait_where_nothing_is_judged():
+    cutter = filled(last=36)
+    for t in range(37, 500):
+        cutter.push(skipped(t))
+    assert len(cutter._ring) == 18 + MOST_WAITING
