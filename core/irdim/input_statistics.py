@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from irdim.differencing import STACK, InputSpec, noise_scale, planes
+from irdim.differencing import NO_SHIFT, STACK, InputSpec, align, noise_scale
 from irdim.history import History
+from irdim.registration import estimate_shift, texture
 from irdim.sources import Frame
 
 SIGMA_DIFFERENCE, SIGMA_FRAME, LEVEL = "sigma_difference", "sigma_frame", "level"
@@ -13,7 +14,7 @@ EDGES = {
     SIGMA_DIFFERENCE: _SIGMAS,
     SIGMA_FRAME: _SIGMAS,
     LEVEL: _LEVELS,
-}  # of histograms; what lies outside counts in the last bin
+}  # of histograms; what lies outside counts in the first or the last bin
 
 
 def input_statistics(frames: list[Frame], spec: InputSpec) -> dict[str, float]:
@@ -21,20 +22,27 @@ def input_statistics(frames: list[Frame], spec: InputSpec) -> dict[str, float]:
 
     frames: oldest first, reaching back over the input's history. Empty where they do not.
     """
-    history = History(InputSpec("sequence", 1, spec.register))
+    history = History(InputSpec("single"))
     picked = frames[:: -spec.frame_step][:STACK]
     if len(picked) < STACK:
         return {}
-    for frame in reversed(picked[1:]):
-        history.add(frame)
-    stack = history.push(picked[0])
-    if isinstance(stack, str):  # one of another size
+    for frame in reversed(picked):
+        void = history.add(frame)
+    if void:  # one of another size
         return {}
-    found = {LEVEL: float(np.median(stack.frames[0]))}
-    for name, kind in ((SIGMA_DIFFERENCE, "difference"), (SIGMA_FRAME, "sequence")):
-        one = InputSpec(kind, 1, spec.register)
-        found[name] = float(noise_scale(planes(stack.frames, one, stack.shifts), one)[0])
-    return found
+    newest, before = picked[0].pixels, picked[1].pixels
+    shift = estimate_shift(texture(before), texture(newest)) if spec.register else NO_SHIFT[0]
+    frame_counts, older = align((newest, before), np.array([shift], np.float32))
+    return {
+        LEVEL: float(np.median(newest)),
+        SIGMA_DIFFERENCE: _sigma(frame_counts - older, "difference"),
+        SIGMA_FRAME: _sigma(frame_counts, "single"),
+    }
+
+
+def _sigma(plane: np.ndarray, kind: str) -> float:
+    """Noise scale of the first channel, (H, W), of an input of that kind."""
+    return float(noise_scale(plane[None], InputSpec(kind))[0])
 
 
 def bin_of(name: str, value: float) -> int:
