@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from irdim.boxes import LABELS, TARGET, Box
+from irdim.boxes import INTERFERENCE, LABELS, TARGET, Box
 from irdim.differencing import InputSpec, network_input
 from irdim.errors import InputError
 from irdim.patches import Patches
@@ -18,7 +18,7 @@ from irdim.scr import local_scr
 DEFAULT_COUNT = 512
 ENOUGH = 500  # fewer are taken only where somebody asks for them
 LEAST = 64  # fewer give ranges that the next frame leaves
-KINDS = {  # shares of the whole; what a kind cannot fill goes to the next
+KINDS = {  # shares of the whole; what cannot be filled goes to targets, then edges, then interference
     "interference": 0.08,
     "extreme": 0.08,  # saturated and dead pixels
     "target": 0.4,
@@ -83,15 +83,15 @@ def _rows(
     """Rows of the patch file, rising, and how many of each kind."""
     labels = patches.boxes["label"]
     with_target = np.unique(patches.boxes["patch"][labels == LABELS.index(TARGET)])
-    with_other = np.unique(patches.boxes["patch"][labels != LABELS.index(TARGET)])
+    with_interference = np.unique(patches.boxes["patch"][labels == LABELS.index(INTERFERENCE)])
     targets = np.intersect1d(train, with_target)
-    others = np.setdiff1d(np.intersect1d(train, with_other), with_target)
-    empty = np.setdiff1d(train, np.union1d(with_target, with_other))
-    looked = rng.permutation(empty)[: POOL * wanted]
+    interference = np.setdiff1d(np.intersect1d(train, with_interference), with_target)
+    background = np.setdiff1d(train, np.union1d(with_target, with_interference))  # regions to ignore among it
+    looked = rng.permutation(background)[: POOL * wanted]
     extreme, structure = _look(patches, spec, looked)
     by_structure = looked[np.argsort(structure, kind="stable")]
     orders = {  # each kind's candidates, best first
-        "interference": rng.permutation(others),
+        "interference": rng.permutation(interference),
         "extreme": looked[np.argsort(-extreme, kind="stable")][: int((extreme > EXTREME).sum())],
         "target": _spread_targets(patches, targets, rng),
         "edge": by_structure[::-1],

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from irdim.boxes import LABELS
 from irdim.differencing import InputSpec, network_input
 from irdim.errors import InputError
 from irdim.patches import Patches
@@ -40,6 +41,16 @@ def test_targets_background_and_places_that_nobody_chose_are_all_there(patches, 
     assert chosen.kinds["target"] >= 26
     with_target = np.isin(chosen.rows, patches.boxes["patch"]).sum()
     assert with_target == chosen.kinds["target"]
+
+
+@pytest.mark.parametrize(("label", "counted"), [("interference", 5), ("ignore", 0)])
+def test_regions_to_ignore_are_no_interference(patches, spec, label, counted):
+    free = np.setdiff1d(patches.rows("train"), patches.boxes["patch"])[:5]
+    more = np.zeros(5, patches.boxes.dtype)
+    more["patch"], more["w"], more["h"], more["label"] = free, 5, 5, LABELS.index(label)
+    boxes = np.concatenate([patches.boxes, more])
+    labelled = Patches(patches.path, patches.description, patches.stacks, patches.table, boxes)
+    assert choose_patches(labelled, spec, 64).kinds.get("interference", 0) == counted
 
 
 def test_edges_have_more_structure_than_plain_sky(patches, spec):
