@@ -25,7 +25,7 @@ def enqueue_proposals(
     """Put proposals into the review queue; returns how many were new. by, facts: what the provenance says of where they come from.
 
     What lies on labels, or on tracks that were proposed before and perhaps rejected, for most of its frames is not proposed again. A frame
-    whose cover another open question holds (that of a field log) is left to that question: were it uncovered here, that could not be decided.
+    whose cover another open question holds (that of a field log) is left to that question, whose answer would be a second box there.
     """
     new = 0
     with data.transaction():
