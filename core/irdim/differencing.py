@@ -59,8 +59,8 @@ NO_SHIFT = np.zeros((STACK - 1, 2), np.float32)
 
 
 def align(stack: Frames, shifts: np.ndarray) -> np.ndarray:
-    """Lay the older frames over the newest. stack: (4, H, W), newest first; shifts: (3, 2) content motion (dy, dx) px from each older
-    frame to the newest. Returns (4, H, W) float32. Whole pixels first (what comes from outside is taken from the newest frame, so its
+    """Lay the older frames over the newest. stack: (n, H, W), newest first; shifts: (n - 1, 2) content motion (dy, dx) px from each older
+    frame to the newest. Returns (n, H, W) float32. Whole pixels first (what comes from outside is taken from the newest frame, so its
     difference is zero), then the rest bilinearly."""
     newest = stack[0].astype(np.float32)
     return np.stack([newest, *(_laid_over(newest, *older) for older in zip(stack[1:], shifts, strict=True))])
@@ -117,7 +117,8 @@ def _beside(step: int, axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...],
 
 
 def planes(stack: Frames, spec: InputSpec, shifts: np.ndarray) -> np.ndarray:
-    """The input's channels in counts, (C, H, W) float32. Differences are G[k] = F[0] - F[k + 1], k = 0..2 (Eq. 1)."""
+    """The input's channels in counts, (C, H, W) float32. Differences are G[k] = F[0] - F[k + 1], k = 0..2 (Eq. 1). shifts: (3, 2) as of
+    `align`; of no effect unless spec.register is true."""
     counts = np.empty((spec.channels, *stack[0].shape), np.float32)
     for channel in range(spec.channels):
         _plane(channel, stack, spec, shifts, counts[channel])
@@ -198,8 +199,8 @@ def noise_scale(counts: np.ndarray, spec: InputSpec) -> np.ndarray:
 
 
 def network_input(stack: Frames, spec: InputSpec, shifts: np.ndarray, sigma: np.ndarray | None = None) -> np.ndarray:
-    """The whole step: stack (4, H, W) uint8/uint16, newest first, to (C, H, W) float32 in compressed noise sigmas. sigma: (C,) counts,
-    estimated from the stack where it is None (only right for a whole frame)."""
+    """The whole step: stack (4, H, W) uint8/uint16, newest first, to (C, H, W) float32 in compressed noise sigmas. shifts: as of
+    `planes`; sigma: (C,) counts, estimated from the stack where it is None (only right for a whole frame)."""
     scaled = np.empty((spec.channels, *stack[0].shape), np.float32)
     # a channel at a time, so that what it passes through stays in the cache
     for channel, out in enumerate(scaled):

@@ -28,7 +28,8 @@ WIDEST_STEM = 16  # channels up to which the first convolution gains by four pix
 
 
 def write_cpu(source: Path, out: Path) -> None:
-    """source: an INT8 graph with symmetric Q/DQ pairs (irdim_export.quantise)."""
+    """Write the form for CPUs of `source`, an INT8 graph with symmetric Q/DQ pairs (irdim_export.quantise): the same inputs, outputs and values. Raises
+    onnx.checker.ValidationError where that is no sound graph."""
     model = onnx.load(str(source))
     _Rewriting(model.graph).run()
     drop_unused(model.graph)

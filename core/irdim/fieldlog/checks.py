@@ -16,7 +16,7 @@ from irdim.signing import is_public_key
 LOG_FORMAT, TALLY_FORMAT, VERSION = "irdim-field-log", "irdim-tally", 2
 READABLE = {LOG_FORMAT: (1, VERSION), TALLY_FORMAT: (VERSION,)}
 DEPTHS: dict[str, np.dtype[Any]] = {"uint8": np.dtype("u1"), "uint16": np.dtype("<u2")}
-MOST_PIXELS = 256 << 20  # bytes of the frames, and of the whole frame
+MOST_BYTES = 256 << 20  # of the frames' pixels, and of the whole frame's
 MOST_FRAMES, MOST_SIDE = 4096, 16384
 MOST_DETECTIONS, MOST_STATE = 20_000, 200
 MOST_INPUTS, MOST_BINS, MOST_COUNTS = 32, 1024, 64
@@ -88,6 +88,7 @@ def check_tally(value: dict[str, Any]) -> None:
 
 
 def whole(value: object) -> int:
+    """A whole number that every JSON reader takes exactly, below 2^53 either way. Raises ValueError for anything else, true and false included."""
     if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= 1 << 53:
         raise ValueError(f"{str(value)[:40]} is not a whole number")
     return value
@@ -125,7 +126,7 @@ def _check_frames(frames: dict[str, Any], verdict: dict[str, Any]) -> None:
     count, height, width = (whole(n) for n in frames["shape"])
     if not (1 <= count <= MOST_FRAMES and 1 <= height <= MOST_SIDE and 1 <= width <= MOST_SIDE):
         raise ValueError(f"absurd shape {count} x {height} x {width}")
-    if frames["dtype"] not in DEPTHS or count * height * width * DEPTHS[frames["dtype"]].itemsize > MOST_PIXELS:
+    if frames["dtype"] not in DEPTHS or count * height * width * DEPTHS[frames["dtype"]].itemsize > MOST_BYTES:
         raise ValueError(f"absurd frames: {str(frames['dtype'])[:20]} {count} x {height} x {width}")
     if frames.get("delta") not in (None, *AXES) or isinstance(frames.get("delta"), bool):
         raise ValueError("delta must be 0, 2 or null")
@@ -160,7 +161,7 @@ def _check_whole(described: dict[str, Any] | None, frames: dict[str, Any]) -> No
         raise ValueError("the whole frame is not of the sensor's shape and depth")
     if described["delta"] not in AXES or isinstance(described["delta"], bool):
         raise ValueError("delta of the whole frame must be 0 or 2")
-    if rows * columns * DEPTHS[frames["dtype"]].itemsize > MOST_PIXELS:
+    if rows * columns * DEPTHS[frames["dtype"]].itemsize > MOST_BYTES:
         raise ValueError("absurd whole frame")
     if not re.fullmatch("[0-9a-f]{64}", described["sha256"]):
         raise ValueError("sha256 of the whole frame")

@@ -1,7 +1,7 @@
 """Lossless coding of frames for deflate: differences, folded to small positive numbers, low bytes apart from high bytes.
 
-On dim frames with sensor noise this halves what deflate alone makes of them; figures in docs/results.md. Undone in NumPy by two lines, see
-docs/formats.md.
+What a suspect takes (docs/results.md): on dim frames with sensor noise 301 kB, where deflate alone takes 406; on frames of 8 bits whose noise a codec took
+away 13 as a crop, where it takes 14, and 67 as whole frames, where it takes 656. Undone in NumPy by two lines, see docs/formats.md.
 """
 
 import io

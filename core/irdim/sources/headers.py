@@ -63,10 +63,9 @@ def _damage(data: bytes) -> str:
         except struct.error:
             return f"truncated after {len(data)} bytes"
         return ""
-    known = _is_png(data) or data[:2] in (b"BM", b"\xff\xd8")
-    return (
-        "" if known else "corrupt or no image: it begins like no PNG, TIFF, BMP or JPEG"
-    )  # a decoder might know it, we not its size
+    if data[:2] not in (b"BM", b"\xff\xd8"):  # a decoder might know it, we not its size
+        return "corrupt or no image: it begins like no PNG, TIFF, BMP or JPEG"
+    return ""
 
 
 def _not_read(data: bytes) -> str:

@@ -10,14 +10,14 @@ from irdim.errors import InputError
 from irdim.files import read_json
 from irdim.sources.clock import check_interval, find_clock
 from irdim.sources.limits import check_file_size, check_frame_size
-from irdim.sources.stack import Stack
+from irdim.sources.stack import FrameFile
 
 SUFFIXES = (".y16", ".raw")
 _KEYS = ("width", "height", "bits", "depth", "interval", "header_bytes", "byte_order")
 _LARGEST = 1 << 16  # pixels a side
 
 
-def open_raw(path: Path, name: str, interval: float | None) -> Stack:
+def open_raw(path: Path, name: str, interval: float | None) -> FrameFile:
     """Open raw frames; one with a count that the stated bits cannot hold is an InputError. Times: `<stem>.times.npy` or `.csv`.
 
     Sidecar `<stem>.json`: width, height, bits (or depth: 8 to 16; 16 if left out), and optionally interval (s),
@@ -56,7 +56,7 @@ def open_raw(path: Path, name: str, interval: float | None) -> Stack:
         )
     clock = find_clock([path.with_name(f"{path.stem}.times{suffix}") for suffix in (".npy", ".csv")], interval)
     clock.check_length(size // frame)
-    return Stack(name, path, (size // frame, height, width), dtype, header, clock, partial(_check_bits, path, bits))
+    return FrameFile(name, path, (size // frame, height, width), dtype, header, clock, partial(_check_bits, path, bits))
 
 
 def _check_bits(path: Path, bits: int, index: int, pixels: np.ndarray) -> None:

@@ -15,7 +15,7 @@ from irdim.sources.limits import check_frame_size
 
 
 @dataclass(frozen=True, eq=False)
-class Stack:
+class FrameFile:
     """FrameSource over a file of (T, H, W) counts from byte `offset` on. `check(index, pixels)` may raise at a frame that cannot be.
 
     It is opened for each reading and read, not mapped: a thousand of them hold no file open, none of their pages counts as this process's memory, and a
@@ -68,7 +68,7 @@ class Stack:
         yield from np.memmap(self.path, self.stored, "r", self.offset, self.array_shape, "F")
 
 
-def open_stack(path: Path, name: str, interval: float | None) -> Stack:
+def open_stack(path: Path, name: str, interval: float | None) -> FrameFile:
     """Open `path` (.npy). Times: `times.*` beside a `frames.npy`, else `<stem>.times.*`."""
     stem = "times" if path.name == "frames.npy" else f"{path.stem}.times"
     clock = find_clock([path.with_name(stem + suffix) for suffix in (".npy", ".csv")], interval)
@@ -76,7 +76,7 @@ def open_stack(path: Path, name: str, interval: float | None) -> Stack:
     clock.check_length(len(array))
     fortran = not array.flags.c_contiguous
     frames, height, width = array.shape
-    return Stack(name, path, (frames, height, width), array.dtype, array.offset, clock, fortran=fortran)
+    return FrameFile(name, path, (frames, height, width), array.dtype, array.offset, clock, fortran=fortran)
 
 
 def map_stack(path: Path) -> np.memmap:
