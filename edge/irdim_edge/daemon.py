@@ -19,7 +19,7 @@ from irdim.detector import Detector, Step
 from irdim.errors import InputError
 from irdim.fieldlog import KINDS
 from irdim.tracks import Track
-from irdim_edge.cameras import Began, Camera, Shot, check_interval, open_camera
+from irdim_edge.cameras import Began, Camera, Shot, Stopped, check_interval, open_camera
 from irdim_edge.config import Config
 from irdim_edge.judging import Judge
 from irdim_edge.live import LiveView
@@ -323,9 +323,9 @@ class _Run:
             self._stopping.set()
 
     def _meanwhile(self) -> None:
-        """Something takes long in this thread. Raises InputError where the run is to stop."""
+        """Something takes long in this thread. Raises Stopped where the run is to stop."""
         if self._stopping.is_set():
-            raise InputError("stopped")
+            raise Stopped
         if time.monotonic() - self._saved >= EVERY:
             self._save()
             self._notifier.alive("reading the recording for its digest")

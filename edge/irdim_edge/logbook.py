@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from irdim.fieldlog import SAMPLE
+from irdim.fieldlog import SAMPLE, Suspect
 from irdim.tracks import VERDICTS as TRACKED
 from irdim.tracks import Track, Verdict
-from irdim_edge.cameras import Began, Camera
+from irdim_edge.cameras import Began, Camera, Stopped
 from irdim_edge.config import Config
 from irdim_edge.judging import Judge
 from irdim_edge.policy import DAY, MERGED, OVER_BUDGET, Budget, Merger
@@ -31,7 +31,7 @@ class Logbook:
         self.budget = Budget(config.allowances)
         now = time.time()
         self.budget.restore((now - e.taken, e.kind, e.bytes) for e in spool.taken_since(now - DAY))
-        self.dropped: Counter[str] = Counter()  # by kind, those whose frames had gone
+        self.dropped: Counter[str] = Counter()  # by kind, those that could not be cut
         self._stream = Began("")
         self._digest: str | None = None
 
@@ -60,9 +60,7 @@ class Logbook:
                 self._summary.over_budget[verdict.kind] += 1
                 line["why"] = OVER_BUDGET
             else:
-                drawn = self._config.suspects.sample_probability if verdict.kind == SAMPLE else None
-                track, state = by_id.get(verdict.track_id), self._camera.state
-                suspect = judge.cutter.cut(verdict, track, self._context(judge), state, drawn)
+                suspect = self._suspect(verdict, by_id.get(verdict.track_id), judge)
                 if suspect is None:
                     self.dropped = self.dropped + Counter([verdict.kind])  # not in place: the writer's thread reads it
                     line["why"] = DROPPED
@@ -71,8 +69,17 @@ class Logbook:
             if writer.submit(line, suspect) and suspect is not None:
                 self._merger.note(verdict, at)
 
+    def _suspect(self, verdict: Verdict, track: Track | None, judge: Judge) -> Suspect | None:
+        """None where its frames have gone, or where the run stops before the digest of its recording is known: without that, nobody could keep it from
+        being learnt where the data set keeps the recording back for scoring."""
+        drawn = self._config.suspects.sample_probability if verdict.kind == SAMPLE else None
+        try:
+            return judge.cutter.cut(verdict, track, self._context(judge), self._camera.state, drawn)
+        except Stopped:
+            return None
+
     def _context(self, judge: Judge) -> dict[str, Any]:
-        """What field logs say of the camera and of the bundle."""
+        """What field logs say of the camera and of the bundle. Raises Stopped."""
         config, stream, card = self._config, self._stream, judge.bundle.card
         if (
             self._digest is None and stream.digest is not None

@@ -7,10 +7,12 @@ import pytest
 from test_daemon import config, lines, record
 
 from irdim.boxes import Detection
+from irdim.dataset.frames import read_through
 from irdim.detector import Step
 from irdim.fieldlog import pack_log
 from irdim.sources import Frame
 from irdim.tracks import Verdict
+from irdim_edge.cameras import replay
 from irdim_edge.config import load_config
 from irdim_edge.daemon import run
 from irdim_edge.handover import MOST_WAITING
@@ -117,6 +119,25 @@ def test_a_suspect_whose_frames_have_gone_is_counted_and_its_line_says_so(small_
     assert summary.dropped == dropped
     assert dropped["sample"] > 10
     assert not summary.suspects
+
+
+def test_a_stop_while_a_recording_is_read_for_its_digest_leaves_no_suspect_without_it(
+    small_bundle, tmp_path, monkeypatch
+):
+    stopping = threading.Event()
+
+    def stopped(*arguments):
+        stopping.set()
+        return read_through(*arguments)
+
+    monkeypatch.setattr(replay, "read_through", stopped)
+    record(tmp_path / "clip.npy")
+    summary = run(load_config(config(tmp_path, small_bundle, **{"upload.url": ""})), stopping)
+    assert (summary.state, summary.errors) == ("stopped", 0)
+    assert not summary.suspects
+    dropped = [line["kind"] for line in lines(tmp_path, "verdicts") if line.get("why") == "dropped"]
+    assert summary.dropped == Counter(dropped)
+    assert dropped
 
 
 def test_memory_is_bounded_by_what_verdicts_need():

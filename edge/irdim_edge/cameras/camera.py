@@ -12,12 +12,16 @@ from irdim.history import GAP
 from irdim.sources import Frame
 
 
+class Stopped(Exception):
+    """The run is to stop, in the middle of something that takes long."""
+
+
 @dataclass(frozen=True)
 class Began:
     """A stream begins: a recording, or the camera after it was opened. Its frames are numbered from 0.
 
     interval: nominal seconds between the camera's frames, where something says it; digest: gives that of a recording's frames, as a data set names
-    them, which calls its argument on each frame that it reads; None for a live camera.
+    them, which calls its argument on each frame that it reads (a Stopped that this raises goes on); None for a live camera.
     """
 
     name: str

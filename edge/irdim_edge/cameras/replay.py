@@ -113,7 +113,7 @@ def sequences_at(path: Path) -> list[Path]:
 
 
 def _digest(source: FrameSource, meanwhile: Callable[[], None]) -> str:
-    """Of a recording's frames; empty where it breaks off. meanwhile: called on each frame; what it raises goes on."""
+    """Of a recording's frames; empty where it breaks off. meanwhile: called on each frame; the Stopped that it raises goes on."""
 
     def frames() -> Iterator[Frame]:
         for frame in source:
