@@ -42,13 +42,14 @@ def finish_card(
         if not freeze_norm:
             reestimate_batch_norm(model, card, dataset, device)
         chosen_on = "val" if dataset.sequences("val") else "train"
-        raw = evaluate(card, TorchEngine(model, device), dataset, split=chosen_on).metric
+        judged = evaluate(card, TorchEngine(model, device), dataset, split=chosen_on)
+    raw = judged.metric
     scale = fit_scale(*raw.outcomes())
     metric = raw.scaled(scale)
     report, rule = _report_threshold(metric, false_alarms)
     low = max(LOWEST, report / 4) if report > LOWEST else LOWEST
     card = dataclasses.replace(card, scale=scale, thresholds=Thresholds(report, low))
-    chosen = {"on": chosen_on, "rule": rule}
+    chosen = {"on": chosen_on, "sequences": len(judged.per_sequence), "rule": rule}
     return card, {"threshold_chosen": chosen, "scores": {chosen_on: metric.at(report).to_json()}}
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from irdim.dataset import Dataset
 from irdim.files import write_json
-from irdim.metrics import FEWEST
+from irdim.metrics import FEWEST, Interval
 from irdim.report import Figure, Section, Table, on_white, write_report
+from irdim.wording import number_of
 from irdim_train.breakdown import PROPERTIES
 from irdim_train.evaluated import Evaluated, operating_points
 from irdim_train.evaluation_examples import missed_and_wrong
@@ -25,11 +26,24 @@ def write_evaluation(folder: Path, model: Path, data: Dataset, evaluated: Evalua
         (folder / f"{name}.png").write_bytes(on_white(figure))
     frames, sequences = evaluated.result.metric.at(1.0).frames, len(evaluated.result.per_sequence)
     note = (
-        f"{model} on {data.path}, split {evaluated.split}: {frames} frames of {sequences} sequences, {evaluated.result.warming} more without full "
-        f"history; {evaluated.engine}."
+        f"{model} on {data.path}, split {evaluated.split}: {number_of(frames, 'frame')} of {number_of(sequences, 'sequence')}, "
+        f"{evaluated.result.warming} more without full history; {evaluated.engine}. {chosen_there(evaluated.split)}"
     )
     sections = [*_sections(evaluated, plots), *_examples(*missed_and_wrong(data, evaluated))]
     write_report(folder / "report.html", "Evaluation", note, sections)
+
+
+def _within(interval: Interval) -> str:
+    if interval.low is None:
+        return f"no interval of {number_of(interval.sequences, 'sequence')}"
+    return f"95 % interval {interval.text}"
+
+
+def chosen_there(split: str) -> str:
+    """What to bear in mind of the scores of a split; nothing of the test sequences'."""
+    return (
+        "" if split == "test" else f"Thresholds are chosen on {split}, so recordings of other scenes will score lower."
+    )
 
 
 def describe(model: Path, data: Path, evaluated: Evaluated) -> dict[str, Any]:
@@ -112,9 +126,9 @@ def _summary(evaluated: Evaluated) -> str:
     intervals = evaluated.intervals[score.protocol]
     hour = score.false_alarms_per_hour
     return (
-        f"{score.protocol}, threshold {score.threshold:.3f}: F1 {score.f1:.3f} (95 % interval {intervals['f1'].text}), "
-        f"{score.true_positives} of {score.targets} targets found (Pd {score.recall:.3f}, {intervals['recall'].text}), "
-        f"{score.false_alarms_per_frame:.3f} false alarms a frame ({intervals['false_alarms_per_frame'].text})"
+        f"{score.protocol}, threshold {score.threshold:.3f}: F1 {score.f1:.3f} ({_within(intervals['f1'])}), "
+        f"{score.true_positives} of {score.targets} targets found (Pd {score.recall:.3f}, {_within(intervals['recall'])}), "
+        f"{number_of(score.false_positives, 'false alarm')}, {score.false_alarms_per_frame:.3f} a frame ({_within(intervals['false_alarms_per_frame'])})"
         + (f", {hour:.0f} an hour." if hour is not None else "; an hour: the interval between frames is not known.")
     )
 

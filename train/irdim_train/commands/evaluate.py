@@ -153,6 +153,8 @@ def _row(evaluated: "Evaluated", metric: Metric) -> dict[str, Any]:
 
 
 def _show(evaluated: "Evaluated", out: Path | None) -> None:
+    from irdim_train.evaluation_report import chosen_there
+
     table = Table("protocol", "P", "R (Pd)", "F1", "95 %", "FA/frame", "best F1 (at)", box=SIMPLE, padding=(0, 1, 0, 0))
     for name, metric in evaluated.metrics.items():
         score, best = metric.at(evaluated.threshold), metric.best()
@@ -169,11 +171,13 @@ def _show(evaluated: "Evaluated", out: Path | None) -> None:
     console.print(table)
     score, result = evaluated.result.metric.at(evaluated.threshold), evaluated.result
     hour = score.false_alarms_per_hour
-    rate = "" if hour is None else f", {hour:,.0f} false alarms an hour"
+    rate = f", {number_of(score.false_positives, 'false alarm')}" + ("" if hour is None else f" ({hour:,.0f} an hour)")
     console.print(
         f"At threshold {score.threshold:.3f}: {score.true_positives} of {number_of(score.targets, 'target')}{rate}.\n{number_of(score.frames, 'frame')} of "
         f"{number_of(len(result.per_sequence), 'sequence')} ({evaluated.split}), {result.warming} more without full history; {evaluated.engine}."
     )
+    if evaluated.split != "test":
+        console.print(chosen_there(evaluated.split))
     if out is not None:
         console.print(f"next: open {out / 'report.html'}", soft_wrap=True)
 

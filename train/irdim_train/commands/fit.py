@@ -11,7 +11,7 @@ from rich.table import Table
 
 from irdim.console import stdout_console
 from irdim.errors import InputError
-from irdim.wording import quoted
+from irdim.wording import number_of, quoted
 from irdim_train.commands.progress import progress_bar
 
 WHOLE_FRAMES = 0.5  # of the steps; half and more did alike on validation clips, none lost up to ten points of F1
@@ -193,10 +193,12 @@ def command(
         return
     console = stdout_console()
     where, score = next(iter(result["scores"].items()))
-    console.print(f"{result['steps']} steps in {result['seconds']:.0f} s, loss {result['loss']:.3f}")
+    chosen = result["threshold_chosen"]
+    console.print(f"{result['steps']} steps in {result['seconds']:.0f} s")
     console.print(
-        f"{where}: F1 {score['f1']:.3f}, precision {score['precision']:.3f}, recall {score['recall']:.3f} "
-        f"({score['protocol']}, threshold {score['threshold']:.3f}, {result['threshold_chosen']['rule']})"
+        f"{where}, {number_of(chosen['sequences'], 'sequence')} on which the threshold was chosen too: "
+        f"F1 {score['f1']:.3f}, precision {score['precision']:.3f}, recall {score['recall']:.3f} "
+        f"({score['protocol']}, threshold {score['threshold']:.3f}, {chosen['rule']})"
     )
     if not score["f1"]:
         console.print(
