@@ -17,6 +17,7 @@ from irdim.boxes import Box
 from irdim.dataset import Dataset
 from irdim.sources import Frame
 from irdim_train.checking import Severity, check, subjects_of_data, subjects_of_recordings
+from irdim_train.checking.findings import Finding, first_of_each
 from irdim_train.checking.jumps import find_jumps
 from irdim_train.checking.labels import measure_spot
 from irdim_train.checking.page import write_page
@@ -369,3 +370,10 @@ def test_a_set_without_any_label_is_checked(tmp_path):
     json.dumps(found.to_json(), allow_nan=False)
     write_page(tmp_path / "page.html", found, "bare")
     assert kinds(found) == {"splits"}
+
+
+def test_many_of_one_kind_hide_no_other() -> None:
+    many = [Finding("large box", str(i)) for i in range(12)] + [Finding("similar scene", "leak"), Finding("time", "gap")]
+    shown = [f.text for f in first_of_each(many, 5)]
+    assert shown == ["0", "1", "2", "leak", "gap"]
+    assert first_of_each(many[:2], 5) == many[:2]

@@ -1,5 +1,7 @@
 """What a check has found."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -61,6 +63,16 @@ class Finding:
             "frame": self.frame,
             "text": self.text,
         }
+
+
+def first_of_each(findings: Sequence[Finding], most: int) -> list[Finding]:
+    """At most so many: the first of each kind, then the second, and so on; in the order in which they came, so that many of one kind hide no other."""
+    nth: Counter[str] = Counter()
+    turns = []
+    for at, finding in enumerate(findings):
+        turns.append((nth[finding.kind], at))
+        nth[finding.kind] += 1
+    return [findings[at] for at in sorted(at for _, at in sorted(turns)[:most])]
 
 
 CUT = 32  # px; half the side of a picture

@@ -68,7 +68,7 @@ def _similar_scenes(seen: Sequence[Seen], findings: list[Finding]) -> None:
             if at + one < two and a.split != b.split and a.group != b.group:
                 text = (
                     f"{a.name} ({a.split}) and {b.name} ({b.split}) begin with scenes that are nearly the same (correlation "
-                    f"{likeness[one, two]:.2f}); if so, put them in one split with --group"
+                    f"{likeness[one, two]:.2f}); if so, import into another --out, with --val and --test patterns that keep both in one split"
                 )
                 findings.append(Finding("similar scene", text, b.name))
 

@@ -1,7 +1,6 @@
 """irdim-train check."""
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ from rich.table import Table
 
 from irdim.console import stdout_console
 from irdim.errors import InputError
+from irdim.wording import number_of
 from irdim_train.commands.progress import progress_bar
 
 LISTED = 10  # findings of a severity on the terminal
@@ -31,6 +31,7 @@ def command(
     from irdim.dataset import Dataset
     from irdim.dataset.schema import FILE
     from irdim_train.checking import Subject, check, subjects_of_data, subjects_of_recordings
+    from irdim_train.checking.findings import Severity, first_of_each
     from irdim_train.checking.page import sizing_table, summary_table, write_page
     from irdim_train.importing import Options
 
@@ -56,14 +57,12 @@ def command(
         print(json.dumps({"data": str(data), **checked.to_json()}, allow_nan=False))
         raise typer.Exit(int(checked.harmful))
     console = stdout_console(soft_wrap=True)
-    told: Counter[str] = Counter()
-    for finding in checked.findings:
-        told[finding.severity.value] += 1
-        if told[finding.severity.value] <= LISTED:
-            console.print(f"{finding.severity.value}: {finding.text}")
-    for severity, n in told.items():
-        if n > LISTED:
-            console.print(f"{severity}: {n - LISTED} more; --html or --json for all")
+    for severity in Severity:
+        found = [f for f in checked.findings if f.severity is severity]
+        for finding in first_of_each(found, LISTED):
+            console.print(f"{severity.value}: {finding.text}")
+        if len(found) > LISTED:
+            console.print(f"{severity.value}: {len(found) - LISTED} more; --html or --json for all")
     for table in (summary_table(checked), sizing_table(checked)) if checked.seen else ():
         shown = Table(*table.heads)
         for row in table.rows:
@@ -76,6 +75,8 @@ def command(
         console.print("something here would harm training")
     elif checked.seen and not len(checked.column("box")):
         console.print("nothing can be trained on it yet: no target is labelled")
+    elif looks := sum(f.severity is Severity.LOOK for f in checked.findings):
+        console.print(f"nothing that surely harms training; {number_of(looks, 'finding')} to look at")
     else:
         console.print("nothing that would harm training")
     if html is not None:
