@@ -48,7 +48,9 @@ def command(
     ] = None,
     by: Annotated[str | None, typer.Option(help="Who decides; your login name if not set.")] = None,
     kind: Annotated[str | None, typer.Option(help="Only items of this kind (missed, false_alarm, ...).")] = None,
-    most: Annotated[int, typer.Option(help="In the terminal: only so many items, the best scores first; 0: all.")] = 0,
+    most: Annotated[
+        int, typer.Option(min=0, help="In the terminal: only so many items, the best scores first; 0: all.")
+    ] = 0,
     picture: Annotated[Path | None, typer.Option(metavar="OUT", help="Write a PNG of each listed item here.")] = None,
     ask: Annotated[
         bool | None, typer.Option("--ask/--list", help="In the terminal: ask item by item, or only list.")

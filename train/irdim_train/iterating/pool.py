@@ -10,6 +10,7 @@ from irdim.dataset import Dataset, LabelledBox, Sequence
 from irdim.dataset.records import TRACK, UNLABELLED
 from irdim.fieldlog import SAMPLE
 from irdim.tracks import MISSED
+from irdim_train.labelling import is_labelled
 from irdim_train.mining.known import is_unseen
 
 PROPOSED = (TRACK, MISSED, UNLABELLED)
@@ -22,7 +23,7 @@ def not_looked_at(data: Dataset, patterns: ListOf[str]) -> list[Sequence]:
     found = []
     for sequence in data.sequences("train"):
         named = any(fnmatchcase(sequence.name, p) for p in patterns)
-        if named or not any(b.label != IGNORE for boxes in data.boxes(sequence).values() for b in boxes):
+        if named or not is_labelled(data.boxes(sequence)):
             found.append(sequence)
     return found
 

@@ -10,6 +10,7 @@ from irdim.dataset import Dataset
 from irdim.differencing import InputSpec
 from irdim.input_statistics import EDGES, bin_of, input_statistics
 from irdim.sources import Frame
+from irdim_train.field_logs import is_field_log
 
 MOST_FRAMES, A_SEQUENCE = 400, 8  # frames of the training data that are measured, in all and of one sequence
 LEAST = 30  # measurements on either side, below which nothing is said
@@ -47,7 +48,7 @@ def training_histograms(data: Dataset, spec: InputSpec) -> dict[str, np.ndarray]
     Field logs in the data set are left out: they were chosen because something was odd, and mostly are crops.
     """
     counts = {name: np.zeros(len(edges) - 1, np.int64) for name, edges in EDGES.items()}
-    sequences = [s for s in data.sequences("train") if not s.name.startswith("log-") or not s.source.endswith(".irlog")]
+    sequences = [s for s in data.sequences("train") if not is_field_log(s)]
     each = max(1, min(A_SEQUENCE, MOST_FRAMES // max(len(sequences), 1)))
     for sequence in sequences[:: -(-len(sequences) // MOST_FRAMES) or 1]:
         frames, times = data.frames(sequence), data.times(sequence)
