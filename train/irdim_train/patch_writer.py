@@ -106,7 +106,10 @@ def patch_writer(out: Path, *, size: int, dtype: np.dtype, facts: Mapping[str, A
     something else.
     """
     description = {"format": FORMAT, "version": VERSION, "size": size, **facts}
-    with staged_folder(out, DESCRIPTION, FORMAT, (STACKS_FILE, TABLE_FILE, BOXES_FILE)) as folder, contextlib.ExitStack() as files:
+    with (
+        staged_folder(out, DESCRIPTION, FORMAT, (STACKS_FILE, TABLE_FILE, BOXES_FILE)) as folder,
+        contextlib.ExitStack() as files,
+    ):
         arrays = {
             "stacks": GrowingArray(folder / STACKS_FILE, np.dtype(dtype), (STACK, size, size)),
             "table": GrowingArray(folder / TABLE_FILE, TABLE),

@@ -49,9 +49,7 @@ def start_run(start: str, backbone: str, width: float, kind: str) -> Path:
     return run
 
 
-def begin_with(
-    asked: str | None, network: dict[str, Any], own: Set[str], preset: str | None = None
-) -> dict[str, Any]:
+def begin_with(asked: str | None, network: dict[str, Any], own: Set[str], preset: str | None = None) -> dict[str, Any]:
     """Options of FitConfig (backbone, width, input, start) of what --from was given: a run, STARTER, RANDOM, or nothing, which is the starter where there
     is one. network: backbone, width and input; a preset and a run bring their own, but for those in `own`. Raises InputError as `start_run`."""
     if preset is not None and preset not in PRESETS:

@@ -130,7 +130,9 @@ def judge_frame(
             confidence = float(np.exp(log_expit(z)))
             doubts.append(Doubt(LABELLED_BACKGROUND, frame, _plain(b), b.id, losses[b.id], float(-z), confidence))
     for n, d in enumerate(free):
-        if n not in moved_here and not any(_covers(b, d.x, d.y) for b in labels):  # else another answer about what is labelled
+        if n not in moved_here and not any(
+            _covers(b, d.x, d.y) for b in labels
+        ):  # else another answer about what is labelled
             z = _bounded(_logit(d.score))
             doubts.append(
                 Doubt(UNLABELLED, frame, Box(d.x, d.y, d.w, d.h, d.label), None, float(-log_expit(-z)), z, d.score)
