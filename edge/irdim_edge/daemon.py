@@ -42,6 +42,7 @@ logger = logging.getLogger("irdim_edge")
 
 EVERY = 1.0  # seconds between two writings of status.json, and two looks at the bundle's path
 EXPIRE_EVERY = 60.0  # seconds between two looks at the age of what waits in the spool
+LET_HANG = 60.0  # seconds that a library may hang on where no watchdog ends the process: as WatchdogSec of the unit
 TALLY_EVERY = 3600.0  # seconds that a tally covers
 RELOADING = "reloading"  # state of a run that ends for another configuration
 
@@ -126,7 +127,7 @@ class _Run:
         self._expired = self._began - EXPIRE_EVERY
         self._stream: Began | None = None
         self._newest: Shot | None = None
-        self._told = False  # that the engine hangs
+        self._hangs_since: float | None = None
         self._save()
         self._saved = self._began - EVERY  # again with the first frame, so that nobody waits to see whether it works
         if self._uploader:
@@ -279,9 +280,7 @@ class _Run:
         if time.monotonic() - self._saved < EVERY:
             return
         self._save()
-        self._look_at_engine()
-        if not (self._camera.hangs or self._feed.hangs):  # else the watchdog ends this process: nothing else helps
-            self._notifier.alive(self.summary.line)
+        self._look_for_hangs()
         self._tallies.keep()
         asked = self._reloading.is_set()
         self._reloading.clear()
@@ -297,13 +296,20 @@ class _Run:
             self._expired = time.monotonic()
             self._writer.then(self._spool.expire, once="expire")
 
-    def _look_at_engine(self) -> None:
-        """Say once that it hangs."""
-        if self._feed.hangs and not self._told:
-            error = InputError("the engine has not answered for long; the watchdog ends this process, if there is one")
+    def _look_for_hangs(self) -> None:
+        """From a library that hangs only a new process helps. The watchdog is told nothing more and ends this one; without one it ends itself."""
+        what = "the engine" if self._feed.hangs else "the camera's driver" if self._camera.hangs else ""
+        if not what:
+            self._hangs_since = None
+            self._notifier.alive(self.summary.line)
+        elif self._hangs_since is None:
+            self._hangs_since = time.monotonic()
+            error = InputError(f"{what} has not answered for long; only a new process helps")
             logger.error("%s", error)
             self.note(error)
-        self._told = self._feed.hangs
+        elif not self._notifier.watched and time.monotonic() - self._hangs_since >= LET_HANG:
+            logger.critical("%s hangs, and no watchdog ends this process, which ends itself", what)
+            os._exit(1)  # whatever waits for the library would wait on
 
     def _look_at_configuration(self) -> None:
         """One that changed and can be used ends the run; whoever began it begins it anew. A recording is not begun anew."""

@@ -18,6 +18,7 @@ class Notifier:
         path = os.environ.get("NOTIFY_SOCKET", "")
         self._to = "\0" + path[1:] if path.startswith("@") else path
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) if path else None
+        self.watched = bool(path and os.environ.get("WATCHDOG_USEC"))  # whether a process that is not alive is ended
 
     @contextlib.contextmanager
     def opening(self, status: str) -> Iterator[None]:

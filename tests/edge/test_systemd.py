@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -79,6 +80,45 @@ def test_a_hung_engine_is_said_once_and_starves_the_watchdog(small_bundle, tmp_p
     assert (given[0].frames, given[0].errors) == (40, 1)
     assert "has not answered" in given[0].last_error
     assert caplog.text.count("has not answered") == 1
+
+
+HANGING_ENGINE = "from irdim.engines.onnx import OnnxEngine; OnnxEngine.run = lambda self, image: time.sleep(100)"
+HANGING_DRIVER = "from irdim_edge.cameras.replay import Replay; Replay.hangs = True"
+
+
+@pytest.mark.parametrize(("hanging", "what"), [(HANGING_ENGINE, "the engine"), (HANGING_DRIVER, "the camera's driver")])
+@pytest.mark.parametrize("watched", [False, True])
+def test_without_a_watchdog_a_process_that_hangs_ends_itself(small_bundle, tmp_path, hanging, what, watched):
+    """As in a container, where `restart: always` begins it anew."""
+    record(tmp_path / "clip.npy", length=400)
+    path = config(tmp_path, small_bundle, **{"camera.rate": 25.0})
+    code = (
+        f"import sys, time; {hanging}; from irdim_edge import daemon, pipeline; pipeline.HANGS, daemon.LET_HANG = 1.0, 3.0;"
+        "from irdim_edge.cli import app; app(['run', sys.argv[1]])"
+    )
+    unwatched = {k: v for k, v in os.environ.items() if k not in ("NOTIFY_SOCKET", "WATCHDOG_USEC")}
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        supervisor.bind(str(tmp_path / "notify"))
+        watchdog = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "60000000"} if watched else {}
+        command = [sys.executable, "-c", code, str(path)]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**unwatched, **watchdog}) as process:
+            told: list[str] = []
+            for line in iter(process.stderr.readline, ""):
+                told.append(line)
+                if "has not answered" in line:
+                    break
+            try:
+                assert process.wait(6 if watched else 60) == 1
+            except subprocess.TimeoutExpired:
+                assert watched
+            finally:
+                process.kill()
+            rest = process.stderr.read()
+    assert f"{what} has not answered for long" in told[-1], told
+    assert rest.count("\n") == rest.count(f"{what} hangs, and no watchdog ends this process") == (not watched), rest
+    found = read_status(tmp_path / "edge-out")
+    assert found["state"] == "killed"
+    assert what in found["last_error"]
 
 
 def test_a_replay_says_that_it_stops_once_its_last_upload_is_done(small_bundle, tmp_path, monkeypatch):
