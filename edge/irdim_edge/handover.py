@@ -3,7 +3,7 @@
 import threading
 from collections import deque
 
-from irdim_edge.cameras import Began, Shot
+from irdim_edge.cameras import Began, Camera, Shot
 
 LOOK = 0.1  # seconds between two looks at `stopping` while waiting
 AHEAD = 2  # frames of a replay that wait
@@ -15,9 +15,21 @@ class Handover:
 
     def __init__(self, *, lossless: bool, stopping: threading.Event) -> None:
         self.overrun = 0  # frames that found no room and left a gap
+        self.failure: BaseException | None = None  # what the camera raised
         self._lossless, self._stopping = lossless, stopping
         self._items: deque[Began | Shot] = deque()
         self._condition, self._closed = threading.Condition(), False
+
+    def fill(self, camera: Camera) -> None:
+        """Put what a camera gives until it ends, fails or is stopped, and close; for a thread of its own. Its count of `overrun` goes along."""
+        try:
+            for item in camera.shots(self._stopping):
+                self.put(item)
+                camera.counts["overrun"] = self.overrun
+        except BaseException as error:  # raised again where this is read
+            self.failure = error
+        finally:
+            self.close()
 
     def put(self, item: Began | Shot) -> None:
         with self._condition:

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -90,7 +91,7 @@ class Feed:
         note: Callable[[BaseException], None],
     ) -> None:
         """detector: whose input step and engine run here; kept: newest frames that a new bundle is primed with; note: told why a new bundle is not offered."""
-        self._camera, self._takeover, self._stopping = camera, takeover, stopping
+        self._takeover, self._stopping = takeover, stopping
         self._detector, self._note = detector, note
         self._recent: deque[Frame] = deque(maxlen=kept)
         self._raw = Handover(lossless=not camera.live, stopping=stopping)
@@ -98,13 +99,16 @@ class Feed:
         self._ready: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._room = threading.Semaphore(UNDER_WAY_LIVE if camera.live else UNDER_WAY)  # bounds both queues
         self._answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        self._failure: BaseException | None = None
         self._trial: tuple[Bundle, Detector] | None = None  # a new bundle whose history fills
         self._running: float | None = None  # since when the engine has been at work
         self._breaks = detector.input.breaks
         self._threads = [
             threading.Thread(target=target, name=name, daemon=True)
-            for name, target in (("capture", self._capture), ("input", self._prepare), ("engine", self._run))
+            for name, target in (
+                ("capture", partial(self._raw.fill, camera)),
+                ("input", self._prepare),
+                ("engine", self._run),
+            )
         ]
         for thread in self._threads:
             thread.start()
@@ -149,16 +153,6 @@ class Feed:
             self._stopping.set()
             engine.join(LAST_RUN)
 
-    def _capture(self) -> None:
-        try:
-            for item in self._camera.shots(self._stopping):
-                self._raw.put(item)
-                self._camera.counts["overrun"] = self._raw.overrun
-        except BaseException as error:  # raised again where the feed is read
-            self._failure = error
-        finally:
-            self._raw.close()
-
     def _prepare(self) -> None:
         try:
             while self._wait_for_room() and (items := self._raw.take()):
@@ -168,7 +162,7 @@ class Feed:
                     self._prepared.put(items[-1])
                 else:
                     self._put_newest([shot for shot in items if isinstance(shot, Shot)])
-            self._prepared.put(self._failure)
+            self._prepared.put(self._raw.failure)
         except BaseException as error:
             self._prepared.put(error)
 

@@ -18,8 +18,8 @@ from irdim.errors import InputError
 from irdim.files import atomic_file, make_folder, read_json, sync_folder, write_json
 from irdim.sources import Frame
 from irdim_edge.cameras import Began, Camera, Shot
+from irdim_edge.handover import Handover
 from irdim_edge.locks import take_lock
-from irdim_edge.pipeline import Handover
 
 PARTIAL = ".partial"
 FRAMES, TIMES, SHAPE, LOCK = "frames", "times", "shape.json", ".record.lock"
@@ -66,18 +66,7 @@ def record(
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from None
     waiting = Handover(lossless=not camera.live, stopping=stopping)
-    failure: list[BaseException] = []
-
-    def capture() -> None:
-        try:
-            for item in camera.shots(stopping):
-                waiting.put(item)
-        except BaseException as error:  # raised again below
-            failure.append(error)
-        finally:
-            waiting.close()
-
-    threading.Thread(target=capture, name="capture", daemon=True).start()
+    threading.Thread(target=waiting.fill, args=(camera,), name="capture", daemon=True).start()
     enough = threading.Timer((seconds or 0.0) + GRACE, stopping.set)
     enough.daemon = True
     if seconds is not None and camera.live:
@@ -93,8 +82,8 @@ def record(
                     parts.write(item.frame)
             recorded.overrun = waiting.overrun
             show(recorded)
-        if failure:
-            raise failure[0]
+        if waiting.failure is not None:
+            raise waiting.failure
     finally:
         enough.cancel()
         recorded.state = "finished" if limits.reached or not stopping.is_set() else "stopped"

@@ -19,6 +19,7 @@ from irdim.sources import Frame, open_source
 from irdim_edge import recording
 from irdim_edge.cameras import Began, Live, Shot
 from irdim_edge.cameras.drivers import open_driver
+from irdim_edge.handover import MOST_WAITING
 from irdim_edge.recording import finish_left, record
 
 
@@ -183,6 +184,38 @@ def test_two_recordings_in_one_folder_and_bad_places_are_refused(tmp_path):
             stopping=threading.Event(),
             keep_free=1 << 60,
         )
+
+
+def test_what_the_camera_raises_comes_after_its_frames(tmp_path):
+    def broken():
+        yield Began("a")
+        yield from shots(counts(scene(5)), range(5))
+        raise InputError("frame 5 is broken")
+
+    with pytest.raises(InputError, match="frame 5"):
+        make(Given(broken(), live=False), tmp_path)
+    assert {name: len(found) for name, found in recorded(tmp_path).items()} == {"a-001": 5}
+
+
+def test_frames_that_the_disk_had_no_time_for_are_counted_with_the_camera(tmp_path, monkeypatch):
+    """The first is written until all others are there."""
+    writing, write = threading.Event(), recording._Parts.write
+
+    def fast():
+        first, *others = shots(counts(scene(1).repeat(81, axis=0)), range(81))
+        yield from (Began("a"), first)
+        assert writing.wait(20)
+        yield from others
+
+    def slow(*arguments):
+        writing.set()
+        assert camera.given.wait(20)
+        write(*arguments)
+
+    camera = Given(fast(), live=True)
+    monkeypatch.setattr(recording._Parts, "write", slow)
+    result = make(camera, tmp_path)
+    assert (result.frames, result.overrun, camera.counts["overrun"]) == (1 + MOST_WAITING, 16, 16)
 
 
 def test_no_frame_is_an_error(tmp_path):
