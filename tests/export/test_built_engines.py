@@ -70,6 +70,15 @@ def test_without_a_build_the_engine_has_the_defaults(machine):
     assert len(machine.plans) == 1
 
 
+def test_an_engine_that_cannot_be_kept_runs_all_the_same(machine, tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))  # no folder, whoever one is
+    machine.taken()
+    assert "not kept, so the next start builds it again" in caplog.text
+    assert CliRunner().invoke(app, ["build", str(STARTER_FOLDER)]).exit_code != 0
+    assert len(machine.plans) == 2
+
+
 @pytest.mark.parametrize(
     "options",
     [("--size", "320x256"), ("--no-half",), ("--workspace", "64", "--smallest", "32x32", "--largest", "4096x3072")],

@@ -10,6 +10,7 @@ from irdim.errors import InputError
 from irdim.grid import decode
 
 LEAST_DB = 10.0  # roundings of INT8 and FP16 leave 15 dB and more where there is noise alone; a wrong scale leaves 5
+MOST_DB = 200.0  # said of maps that are the same to the bit; the note on an engine knows no infinity
 MOST_DRIFT = 0.1  # of a score
 LOOKED_AT = 0.2  # scores below are not compared: nothing is reported there
 SAME = 2.0  # px
@@ -47,7 +48,7 @@ def compare_engines(reference: Engine, other: Engine, samples: Iterable[np.ndarr
         drift, detections, count = max(drift, moved), detections + found, count + 1
     if not count:
         raise InputError("no sample frames to compare the engines on; export the run again")
-    ratio = 10 * np.log10(signal / error) if error and signal else float("inf" if not error else "-inf")
+    ratio = 10 * np.log10(signal / error) if error and signal else MOST_DB if not error else float("-inf")
     return Agreement(count, float(ratio), detections, drift)
 
 

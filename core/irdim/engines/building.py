@@ -1,5 +1,7 @@
 """Engines on disk: built on the device that runs them, kept under all that decides them, checked before they run."""
 
+import contextlib
+import hashlib
 import logging
 import time
 from dataclasses import asdict, dataclass, replace
@@ -52,12 +54,13 @@ def open_built(
 
     options: noted for later; where None, those that the graph's engine was last built or taken with here, else the defaults. again: build it even so.
     Raises InputError where TensorRT, pycuda or a GPU is missing, the parser rejects the graph, the build fails, or the engine disagrees with ONNX Runtime;
-    then nothing stays in the cache.
+    then nothing stays in the cache. Where the cache cannot be written, an engine that was asked for by `options` is an OSError; any other runs, and is built
+    again at the next start.
     """
     cache = cache or default_cache()
     trt, gpu = load_tensorrt(), Gpu()
     noted = cache / f"{options_key(sha256(graph.path), gpu.name)}.options.json"
-    built = _open(trt, gpu, graph, options or _noted_options(noted), cache, again)
+    built = _open(trt, gpu, graph, options or _noted_options(noted), cache, again, asked=options is not None)
     if options is not None:  # only now: of a build that failed nothing is noted
         write_json(
             noted, {"format": f"{FORMAT}-options", "version": VERSION, "gpu": gpu.name, "options": asdict(options)}
@@ -78,7 +81,7 @@ def _noted_options(note: Path) -> BuildOptions:
         return BuildOptions()
 
 
-def _open(trt: Any, gpu: Gpu, graph: Graph, options: BuildOptions, cache: Path, again: bool) -> Built:
+def _open(trt: Any, gpu: Gpu, graph: Graph, options: BuildOptions, cache: Path, again: bool, *, asked: bool) -> Built:
     """See open_built."""
     if strongly_typed(trt) and graph.half is None:  # FP16 would have to be in the graph
         options = replace(options, half=False)
@@ -96,8 +99,6 @@ def _open(trt: Any, gpu: Gpu, graph: Graph, options: BuildOptions, cache: Path, 
         raise InputError(
             f"{graph.path}: the engine that {engine.name} built disagrees with ONNX Runtime ({agreement}) and is refused; take --engine onnxruntime"
         )
-    with atomic_file(plan_path) as file:
-        file.write(plan)
     note = {
         "format": FORMAT,
         "version": VERSION,
@@ -105,10 +106,19 @@ def _open(trt: Any, gpu: Gpu, graph: Graph, options: BuildOptions, cache: Path, 
         "tensorrt": trt.__version__,
         "gpu": gpu.name,
         "options": asdict(options),
-        "sha256": sha256(plan_path),
+        "sha256": hashlib.sha256(plan).hexdigest(),
         "agreement": asdict(agreement),
     }
-    write_json(note_path, note)
+    try:
+        with atomic_file(plan_path) as file:
+            file.write(plan)
+        write_json(note_path, note)
+    except OSError as error:  # full, or read-only: minutes of building are not thrown away
+        if asked:
+            raise
+        logger.warning(
+            "engine %s: not kept, so the next start builds it again (%s)", plan_path, error.strerror or error
+        )
     return Built(engine, plan_path, time.monotonic() - begun, agreement)
 
 
@@ -150,6 +160,6 @@ def _build(trt: Any, gpu: Gpu, source: Path, graph: Graph, options: BuildOptions
                 "--engine onnxruntime"
             )
         if (times := config.get_timing_cache()) is not None:
-            with atomic_file(timing) as file:
+            with contextlib.suppress(OSError), atomic_file(timing) as file:
                 file.write(bytes(times.serialize()))
         return bytes(plan)
