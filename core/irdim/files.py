@@ -56,11 +56,12 @@ def write_json(path: Path, value: object) -> None:
 
 
 def read_json(path: Path, what: str) -> Any:
-    """Read a JSON file; `what` names it in the error. Raises InputError where it is missing or not JSON."""
+    """Read a JSON file; `what` names it in the error, perhaps with a hint in brackets. Raises InputError where it is missing or not JSON."""
     try:
         return json.loads(Path(path).read_text())
     except FileNotFoundError:
-        raise InputError(f"{path}: there is no {what} here") from None
+        name, *hint = what.split(" (", 1)
+        raise InputError(f"{path}: there is no {name} here{''.join(f' ({text}' for text in hint)}") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); name the folder that holds the {what}") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
