@@ -18,6 +18,9 @@ from irdim.bundle import Bundle
 from irdim.detector import Detector, Step
 from irdim.errors import InputError
 from irdim.fieldlog import KINDS
+from irdim.input_step import InputStep
+from irdim.native.compiler import Unavailable, own_library
+from irdim.native.input import native
 from irdim.tracks import Track
 from irdim_edge.cameras import Began, Camera, Shot, Stopped, check_interval, open_camera
 from irdim_edge.config import Config
@@ -105,6 +108,7 @@ class _Run:
         seed = config.suspects.sample_seed or os.urandom(16).hex()  # drawn anew: else each start samples the same turns
         with self._notifier.opening("opening the engine"):
             detector = Detector.from_bundle(bundle, **options)
+        _warn_of_slow_input(detector)
         self._judge = Judge(config, bundle, detector, str(seed))
         self._spool = Spool(config.spool_path, config.spool_bounds)
         self.summary.recovered = vars(self._spool.recovered)
@@ -336,11 +340,6 @@ class _Run:
             self._save()
             self._notifier.alive("reading the recording for its digest")
 
-    def _suits(self, bundle: Bundle) -> None:
-        """Raises InputError where the camera is too slow or too fast for a bundle."""
-        if self._stream is not None:
-            check_interval(self._stream.name, self._stream.interval, bundle.card.interval, self._config.camera.step)
-
     def _while_uploading(self) -> None:
         """The last upload, after the writer has ended."""
         if time.monotonic() - self._saved >= EVERY:
@@ -348,6 +347,11 @@ class _Run:
             self._sum_up()
             self._keep_status(self.summary.frames)
             self._notifier.alive("uploading what is left")
+
+    def _suits(self, bundle: Bundle) -> None:
+        """Raises InputError where the camera is too slow or too fast for a bundle."""
+        if self._stream is not None:
+            check_interval(self._stream.name, self._stream.interval, bundle.card.interval, self._config.camera.step)
 
     def _serve(self) -> Server | None:
         serve = self._config.serve
@@ -399,3 +403,11 @@ class _Run:
             self._parts.sync()
         except OSError as error:
             self.note(error)
+
+
+def _warn_of_slow_input(detector: Detector) -> None:
+    """A workstation need not hear of it; a board may lose frames by it."""
+    if isinstance(detector.input, InputStep) and native() is None:
+        library = own_library()
+        why = library if isinstance(library, Unavailable) else "what was compiled differs from it"
+        logger.warning("the input step runs in NumPy, which takes more than twice as long: %s", why)
