@@ -90,7 +90,7 @@ def tracks(
     pictures: Annotated[
         Path | None, typer.Option(help="Folder for a picture of each recording, with the paths of its tracks.")
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All tracks, not the longest alone.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All tracks, not only those reported most often.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, with every track's path.")] = False,
 ) -> None:
     """List the confirmed tracks that the newest run found, those that were reported most often first.
@@ -121,10 +121,13 @@ def tracks(
     if shown:
         stdout_console().print(_table(shown))
     print(f"{settings.out_path}: run of {run.started}, bundle {run.bundle[:12]}")
-    left = f", the first {len(shown)} shown (--all shows the rest)" if len(shown) < len(run.tracks) else ""
+    left = (
+        f", the {len(shown)} reported most often shown (--all shows the rest)" if len(shown) < len(run.tracks) else ""
+    )
     print(
         f"{number_of(run.frames, 'frame')}: {number_of(len(run.tracks), 'confirmed track')}{left}, "
-        f"{number_of(run.loose, 'target')} reported in none or before it was confirmed, interference reported {number_of(run.interference, 'time')}"
+        f"{number_of(run.loose, 'more target detection')} in no confirmed track or before it was confirmed, "
+        f"{number_of(run.interference, 'detection')} of interference"
     )
     if len(run.tracks) > max(MANY * run.frames, NUMBERED):
         print(

@@ -127,8 +127,9 @@ def export(
             soft_wrap=True,
         )
     console.print(f"what changed, in pictures: {out / 'parity.html'}", soft_wrap=True)
-    if before not in ("", bundle.description["run_digest"]):
-        console.print(f"note: it replaces the bundle of another run ({before[:12]}), which was there")
+    if before:
+        whose = "this run" if before == bundle.description["run_digest"] else f"another run ({before[:12]})"
+        console.print(f"note: it replaces a bundle of {whose}, which was there")
     console.print(
         f"bundle {out} ({bundle.digest[:12]}); next: irdim-edge config --bundle {quoted(out)}", soft_wrap=True
     )

@@ -8,6 +8,7 @@ import numpy as np
 from irdim.bundle import Bundle
 from irdim.dataset import Dataset
 from irdim.report import Figure, Section, Table, picture, plot, show_around, write_report
+from irdim.wording import number_of
 from irdim_export.layers import Layer, int8_share
 from irdim_export.parity import Changed, SideBySide
 
@@ -30,7 +31,7 @@ def write_parity_report(
     words = [
         f"{scores['int8']['frames']} whole frames ({parity.split}), {scores['int8']['protocol']}, threshold {scores['int8']['threshold']:.3f}; "
         f"milliseconds are medians of the bare engine on this machine, frame by frame in turn.",
-        f"{engines[0]} and {engines[-1]} together report {parity.reported} detections, each counted by itself; {parity.changed} are in one of them only "
+        f"{engines[0]} and {engines[-1]} together report {parity.reported} detections, each counted by itself; of these {parity.changed} in one of them only "
         "(more than 1 px apart, or on the other side of the threshold). "
         f"Scores of the {drift['detections']} that both have moved by {drift['mean']:.4f} on average, {drift['largest']:.3f} at most.",
         f"F1 of {engines[-1]} less that of {engines[0]}: {_difference(scores['difference'])}.",
@@ -51,7 +52,7 @@ def write_parity_report(
     if tried := calibration.get("tried"):
         rows = [["FP32", tried["fp32"], ""], *([m, f1, tried["changed"][m]] for m, f1 in tried["f1"].items())]
         words = [
-            f"On {tried['frames']} {tried['split']} frames of {tried['sequences']} sequence(s) at the report threshold; the way that changes the fewest "
+            f"On {tried['frames']} {tried['split']} frames of {number_of(tried['sequences'], 'sequence')} at the report threshold; the way that changes the fewest "
             "detections was taken."
         ]
         sections.insert(1, Section("Ways to read the ranges", words, [Table(["ranges", "F1", "changed"], rows)]))

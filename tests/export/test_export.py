@@ -169,4 +169,4 @@ def test_a_bundle_of_another_run_is_not_replaced_without_a_word(small_run, small
     for words, told in (([str(small_run)], False), (["again"], True)):
         done = subprocess.run([*command[:3], *words, *command[3:]], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        assert ("replaces the bundle of another run" in done.stdout) is told
+        assert ("replaces a bundle of another run" in done.stdout) is told
