@@ -21,9 +21,10 @@ def keygen(
 ) -> None:
     """Make the key that this device signs its field logs with. The private half stays here, mode 600; one that is there is never overwritten.
 
-    Set key = "device.key" in the configuration, and give the public half to the workstation: irdim-train devices add NAME KEY.
+    Make it as the user that the daemon runs as, who could not read one that is root's: sudo -u irdim before the command.
+    Set key = "/var/lib/irdim/device.key" in the configuration, and give the public half to the workstation: irdim-train devices add NAME KEY.
 
-    Example: irdim-edge keygen /etc/irdim/device.key
+    Example: irdim-edge keygen /var/lib/irdim/device.key
     """
     public = path.with_name(path.name + PUBLIC)
     if public.exists():

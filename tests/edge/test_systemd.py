@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -16,7 +17,7 @@ from test_daemon import EDGE, config, record
 
 from irdim.engines.onnx import OnnxEngine
 from irdim.errors import InputError
-from irdim_edge import daemon, pipeline, systemd
+from irdim_edge import daemon, keys, pipeline, systemd
 from irdim_edge.config import load_config
 from irdim_edge.status import Summary, read_status
 from irdim_edge.systemd import Notifier
@@ -179,6 +180,23 @@ def test_without_systemd_it_says_nothing(monkeypatch):
     Notifier().alive("fine")
     monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere/at/all")
     Notifier().ready()  # whoever listened has gone
+
+
+def test_the_key_is_where_the_unit_s_user_can_read_it():
+    """Made by root it is root's, mode 600, and the daemon is started again and again."""
+    user = re.search(r"^User=(\w+)$", UNIT.read_text(), re.M)[1]
+    docs = {name: (UNIT.parents[1] / "docs" / name).read_text() for name in ("jetson.md", "field-logs.md")}
+    for name, text in docs.items():
+        made = re.findall(r"^ +(.*irdim-edge keygen \S+)", text, re.M)
+        assert made == [f"sudo -u {user} irdim-edge keygen /var/lib/irdim/device.key"], name
+        assert "/etc/irdim/device.key" not in text
+    assert f"sudo -u {user}" in keys.keygen.__doc__
+    assert "Example: irdim-edge keygen /var/lib/irdim/device.key" in keys.keygen.__doc__
+
+
+def test_what_the_unit_calls_its_documentation_is_there():
+    """Nothing installs the documents on a board."""
+    assert "Documentation=file:" not in UNIT.read_text()
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
