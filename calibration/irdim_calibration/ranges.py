@@ -1,4 +1,5 @@
-"""Ranges of a graph's tensors, read from their histograms over the calibration patches: a percentile, or what loses the least in the mean square.
+"""Ranges of a graph's tensors, read from their histograms over the calibration patches: a percentile, or what loses the least in the mean square, or of the
+values' distribution.
 
 ONNX Runtime's quantiser has minimum-maximum. Its percentile and its entropy keep every activation of every patch in memory, and of its 128 bins the latter
 tries one clip alone, the largest value: minimum-maximum again.
@@ -16,6 +17,7 @@ LEVELS = 127  # steps of symmetric INT8 above zero
 CLIPS = np.arange(16, 129) / 128  # candidates, as shares of the largest value
 BATCH = 16
 PERCENTILE = 99.999  # of |x|
+SMOOTHED = 1e-3  # counts added to every bin, so that none is impossible
 
 # name to (BINS,) counts of |x| over 0..most, and most, the largest |x|
 Histograms = dict[str, tuple[np.ndarray, float]]
@@ -50,10 +52,31 @@ def percentile_ranges(read: Histograms) -> dict[str, float]:
     return {name: percentile_clip(counts, most) for name, (counts, most) in read.items()}
 
 
+def entropy_ranges(read: Histograms) -> dict[str, float]:
+    """For each tensor the clip after which the distribution of the absolute values is most like itself."""
+    return {name: entropy_clip(counts, most) for name, (counts, most) in read.items()}
+
+
 def percentile_clip(counts: np.ndarray, most: float) -> float:
     """Upper edge of the bin in which the percentile lies. counts: (BINS,) of |x| over 0..most."""
     share = np.cumsum(counts) / counts.sum()
     return float((np.searchsorted(share, PERCENTILE / 100) + 1) / len(counts) * most)
+
+
+def entropy_clip(counts: np.ndarray, most: float) -> float:
+    """The clip of least Kullback-Leibler divergence between the clipped distribution and what LEVELS + 1 steps leave of it (Migacz, 8-bit Inference with
+    TensorRT, 2017). counts: (BINS,) of |x| over 0..most."""
+    lost = []
+    for share in CLIPS:
+        kept = counts[: round(share * len(counts))]
+        clipped = kept.copy()
+        clipped[-1] += counts[len(kept) :].sum()
+        step = np.arange(len(kept)) * (LEVELS + 1) // len(kept)
+        mass, filled = (np.bincount(step, of, LEVELS + 1) for of in (kept, kept > 0))
+        rounded = np.where(kept > 0, (mass / np.maximum(filled, 1))[step], 0.0)
+        p, q = ((of + SMOOTHED) / (of + SMOOTHED).sum() for of in (clipped, rounded))
+        lost.append(float((p * np.log(p / q)).sum()))
+    return float(CLIPS[int(np.argmin(lost))] * most)
 
 
 def best_clip(counts: np.ndarray, most: float) -> float:

@@ -33,7 +33,7 @@ def export(
     ranges: Annotated[
         str,
         typer.Option(
-            help="How activation ranges are read: minmax, percentile, mse or output; auto tries them all and keeps the best on the validation frames, "
+            help="How activation ranges are read: minmax, percentile, entropy, mse or output; auto tries them all and keeps the best on the validation frames, "
             "which takes minutes."
         ),
     ] = "auto",

@@ -14,13 +14,18 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 
 from irdim.differencing import INPUT_RANGE
 from irdim.errors import InputError
-from irdim_calibration.ranges import Histograms, histograms, least_square_ranges, percentile_ranges
+from irdim_calibration.ranges import Histograms, entropy_ranges, histograms, least_square_ranges, percentile_ranges
 from irdim_calibration.select import CalibrationSet
 from irdim_export.graph import INPUT
 from irdim_export.output_ranges import fit_scales
 
-METHODS = ("minmax", "percentile", "mse", "output")  # how activation ranges are read
-READ_HERE = {"percentile": percentile_ranges, "mse": least_square_ranges, "output": least_square_ranges}
+METHODS = ("minmax", "percentile", "entropy", "mse", "output")  # how activation ranges are read
+READ_HERE = {
+    "percentile": percentile_ranges,
+    "entropy": entropy_ranges,
+    "mse": least_square_ranges,
+    "output": least_square_ranges,
+}
 QUANTISED = ["Conv", "Add", "MaxPool", "Resize"]
 
 

@@ -52,8 +52,8 @@ def write_parity_report(
     if tried := calibration.get("tried"):
         rows = [["FP32", tried["fp32"], ""], *([m, f1, tried["changed"][m]] for m, f1 in tried["f1"].items())]
         words = [
-            f"On {tried['frames']} {tried['split']} frames of {number_of(tried['sequences'], 'sequence')} at the report threshold; the way that changes the fewest "
-            "detections was taken."
+            f"On {tried['frames']} {tried['split']} frames of {number_of(tried['sequences'], 'sequence')} at the report threshold; "
+            "the way that changes the fewest detections was taken."
         ]
         sections.insert(1, Section("Ways to read the ranges", words, [Table(["ranges", "F1", "changed"], rows)]))
     if found := calibration.get("qat"):

@@ -7,6 +7,7 @@ from irdim_calibration.ranges import (
     BINS,
     CLIPS,
     best_clip,
+    entropy_clip,
     histograms,
     least_square_ranges,
     percentile_clip,
@@ -38,6 +39,34 @@ def test_few_outliers_are_clipped_and_many_are_kept():
         clips[n] = best_clip(np.histogram(values, BINS, (0, 60.0))[0].astype(float), 60.0)
     assert clips[1] < 40
     assert clips[100_000] > 55
+
+
+def divergence(values: np.ndarray, clip: float) -> float:
+    """Kullback-Leibler divergence, from fine bins to 128 steps, bin by bin."""
+    width = values.max() / BINS
+    counts = np.zeros(round(clip / width))
+    for value in values:
+        counts[min(int(value / width), len(counts) - 1)] += 1
+    inside = counts.copy()
+    inside[-1] -= (values >= clip).sum()  # what was clipped is not known to the steps
+    q = np.zeros(len(counts))
+    steps = [[b for b in range(len(counts)) if b * 128 // len(counts) == s and inside[b] > 0] for s in range(128)]
+    for of in steps:
+        for b in of:
+            q[b] = sum(inside[other] for other in of) / len(of)
+    p, q = counts + 1e-3, q + 1e-3
+    p, q = p / p.sum(), q / q.sum()
+    return float(sum(a * np.log(a / b) for a, b in zip(p, q, strict=True)))
+
+
+def test_the_entropy_clip_leaves_the_distribution_most_like_itself():
+    rng = np.random.default_rng(1)
+    values = np.abs(np.concatenate([rng.normal(0, 1, 20_000), rng.uniform(20, 40, 3)]))
+    counts = np.histogram(values, BINS, (0, values.max()))[0].astype(float)
+    found = entropy_clip(counts, values.max())
+    some = [share * values.max() for share in CLIPS[::16]]
+    assert found < values.max() / 4
+    assert divergence(values, found) < 1.05 * min(divergence(values, clip) for clip in some)
 
 
 def test_the_percentile_is_that_of_the_values():
