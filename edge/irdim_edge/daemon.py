@@ -365,7 +365,8 @@ class _Run:
 
     def _judged_so_far(self) -> dict[str, dict[str, int]]:
         s = self.summary
-        return {kind: {"merged": s.merged[kind], "over_budget": s.over_budget[kind]} for kind in KINDS}
+        uncut = self._logbook.dropped
+        return {k: {"merged": s.merged[k], "over_budget": s.over_budget[k], "dropped": uncut[k]} for k in KINDS}
 
     def _write(self, name: str, value: dict) -> None:
         try:

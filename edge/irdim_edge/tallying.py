@@ -35,7 +35,8 @@ class Tallies:
     """Counts a run, one tally after the other. All that touches the file and the spool happens in the writer's thread, in order."""
 
     def __init__(self, folder: Path, writer: Writer, spool: Spool, judged: Callable[[], Suspects]) -> None:
-        """folder: of the output, where a killed run may have left a tally; judged: suspects merged and over the budget so far, by kind."""
+        """folder: of the output, where a killed run may have left a tally; judged: suspects merged, over the budget and dropped so far, by kind; those
+        that the writer dropped not among them."""
         self._folder, self._writer, self._spool, self._judged = folder, writer, spool, judged
         self._counted: Suspects = {}  # up to the last tally that was closed
         self._book: _Book | None = None
@@ -111,10 +112,12 @@ class Tallies:
 
     def _total(self, judged: Suspects) -> Suspects:
         logged, dropped, evicted = self._writer.logged, self._writer.dropped, self._spool.evicted
-        return {
-            kind: {**judged.get(kind, {}), "logged": logged[kind], "dropped": dropped[kind], "evicted": evicted[kind]}
-            for kind in KINDS
-        }
+        total: dict[str, dict[str, int]] = {}
+        for kind in KINDS:
+            before = judged.get(kind, {})
+            all_dropped = before.get("dropped", 0) + dropped[kind]
+            total[kind] = {**before, "logged": logged[kind], "dropped": all_dropped, "evicted": evicted[kind]}
+        return total
 
 
 class _Book:

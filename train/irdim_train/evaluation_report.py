@@ -110,7 +110,7 @@ def _sections(evaluated: Evaluated, plots: Mapping[str, Figure]) -> list[Section
 
 
 def _examples(missed: list[Figure], wrong: list[Figure]) -> list[Section]:
-    words = "Left as it is, right with orange for labelled targets, violet for interference and green for what was reported."
+    words = "Left as it is, right with orange for labelled targets, violet for interference, grey for what is ignored and green for what was reported."
     return [
         Section(
             "Missed targets",

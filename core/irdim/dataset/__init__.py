@@ -2,12 +2,11 @@
 
 from irdim.dataset.dataset import Dataset
 from irdim.dataset.frames import digest_of
-from irdim.dataset.records import DECISIONS, KINDS, SPLITS, Device, LabelledBox, LogRecord, QueueItem, Refused, Sequence
+from irdim.dataset.records import DECISIONS, SPLITS, Device, LabelledBox, LogRecord, QueueItem, Refused, Sequence
 from irdim.dataset.store import NotWritable
 
 __all__ = [
     "DECISIONS",
-    "KINDS",
     "SPLITS",
     "Dataset",
     "Device",

@@ -7,10 +7,6 @@ from typing import Any
 from irdim.boxes import Box
 
 SPLITS = ("train", "val", "test")
-KINDS = (
-    "missed",
-    "false_alarm",
-)  # of queue items that the tracker's verdicts make; other kinds propose a box as it stands
 WRONG_LABELS = (UNLABELLED, MISPLACED, WRONG_CATEGORY, LABELLED_BACKGROUND) = (
     "unlabelled",
     "misplaced",
