@@ -62,7 +62,9 @@ def test_the_newest_run_is_summed_up(twice):
 def test_the_path_is_drawn_over_the_recording(twice):
     done = asked(twice, "--pictures", "found")
     assert done.returncode == 0, done.stderr
-    assert re.search(r"40 frames: \d confirmed tracks?, \d+ more target detections? in no confirmed track or before", done.stdout)
+    assert re.search(
+        r"40 frames: \d confirmed tracks?, \d+ more target detections? in no confirmed track or before", done.stdout
+    )
     assert re.search(r"│ clip +│ +\d+ │ +\d+ to 39 │", done.stdout)
     picture = cv2.imread(str(twice / "found/clip.png")).astype(int)
     zoom = picture.shape[1] // 120

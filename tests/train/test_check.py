@@ -373,7 +373,10 @@ def test_a_set_without_any_label_is_checked(tmp_path):
 
 
 def test_many_of_one_kind_hide_no_other() -> None:
-    many = [Finding("large box", str(i)) for i in range(12)] + [Finding("similar scene", "leak"), Finding("time", "gap")]
+    many = [Finding("large box", str(i)) for i in range(12)] + [
+        Finding("similar scene", "leak"),
+        Finding("time", "gap"),
+    ]
     shown = [f.text for f in first_of_each(many, 5)]
     assert shown == ["0", "1", "2", "leak", "gap"]
     assert first_of_each(many[:2], 5) == many[:2]
