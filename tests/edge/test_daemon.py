@@ -303,6 +303,7 @@ def test_a_signal_stops_it_cleanly_within_a_second(small_bundle, tmp_path, numbe
     answer, error = process.communicate(timeout=10)
     assert time.monotonic() - began < 4  # a second where the machine is free; the tests share theirs
     assert process.returncode == 0
+    error = re.sub(rb".* WARNING the input step runs in NumPy.*\n", b"", error)  # where there is no C compiler
     assert re.fullmatch(rb"\S+ \S+ INFO bundle [0-9a-f]{12}, int8 on onnxruntime \S+\n", error), error
     assert json.loads(answer)["state"] == read_status(tmp_path / "edge-out")["state"] == "stopped"
     assert len(lines(tmp_path)) == json.loads(answer)["frames"] > 10

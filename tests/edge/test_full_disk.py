@@ -1,6 +1,7 @@
 """A disk that fills up under the running daemon, and has room again."""
 
 import json
+import re
 import os
 import subprocess
 import time
@@ -51,6 +52,7 @@ def test_a_full_disk_costs_lines_not_frames_and_writing_goes_on_when_there_is_ro
     finally:
         process.kill()
     assert process.returncode == 0
+    error = re.sub(rb".* WARNING the input step runs in NumPy.*\n", b"", error)  # where there is no C compiler
     assert error.count(b"\n") == error.count(b" INFO bundle ") == 1, error
     found = [json.loads(line) for line in (small_disk / "out/detections-0001.jsonl").read_text().splitlines()]
     frames = [line["frame"] for line in found]
