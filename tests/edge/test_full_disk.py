@@ -1,8 +1,8 @@
 """A disk that fills up under the running daemon, and has room again."""
 
 import json
-import re
 import os
+import re
 import subprocess
 import time
 from pathlib import Path
