@@ -95,9 +95,7 @@ def decide(
         iteration = boxes.current(store, None)
         row, of = None, sequence_of(store, item.sequence_id)
         if item.box_id is not None and _is_gone_cover(store, of, item.box_id):
-            item = dataclasses.replace(
-                item, box_id=None
-            )  # another item of the frame was decided first, and took it away
+            item = dataclasses.replace(item, box_id=None)  # another item of the frame took it away
         if item.kind == SAMPLE:
             if decision in (TARGET, INTERFERENCE) and box is None:
                 raise InputError(
