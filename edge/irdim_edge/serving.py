@@ -44,7 +44,7 @@ BY_KIND = {
     "suspects": ("kind", "Suspects that were logged."),
     "merged": ("kind", "Suspects merged with one logged lately."),
     "over_budget": ("kind", "Suspects over the day's budget."),
-    "dropped": ("kind", "Suspects that found no room."),
+    "dropped": ("kind", "Suspects that could not be logged: no room, or their frames had gone."),
 }
 
 

@@ -40,7 +40,7 @@ from irdim_export.parity import check_scorable, score_side_by_side
 from irdim_export.quantise import METHODS, check_form
 from irdim_export.report import write_parity_report
 from irdim_export.samples import write_samples
-from irdim_export.settings import AUTO, Trial, quantise_best
+from irdim_export.settings import AUTO, MOST_FRAMES, Trial, quantise_best
 from irdim_export.telling import counted
 from irdim_export.whole import write_whole
 from irdim_train.batch_norm import whole_inputs
@@ -100,8 +100,8 @@ def export(
         if options.qat and not data.sequences("val"):
             raise InputError(f"{data.path}: no validation sequences, which --qat is judged on; export without it")
         settings_split = "val" if data.sequences("val") else "train"
-        for scored in (split, settings_split):
-            check_scorable(card, data, scored)
+        check_scorable(card, data, split)
+        check_scorable(card, data, settings_split, MOST_FRAMES)
         fp32, int8 = folder / GRAPHS["fp32"], folder / GRAPHS["int8"]
         progress("writing ONNX")
         write_onnx(model, card.input.channels, fp32)

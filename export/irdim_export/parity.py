@@ -105,12 +105,12 @@ def score_side_by_side(
     return result
 
 
-def check_scorable(card: ModelCard, data: Dataset, split: str) -> None:
+def check_scorable(card: ModelCard, data: Dataset, split: str, most_frames: int | None = None) -> None:
     """Raises InputError where score_side_by_side would find nothing to score in the split: before the work, from times and labels alone."""
     metric = CentreDistance()
-    for s in data.sequences(split):
-        labels = data.boxes(s)
-        for index in np.flatnonzero(with_full_history(data.times(s), card.input, s.interval)).tolist():
+    for s, stretch in stretches(data.sequences(split), card.input.history, most_frames):
+        labels, times = data.boxes(s), data.times(s)[stretch.start : stretch.stop]
+        for index in (np.flatnonzero(with_full_history(times, card.input, s.interval)) + stretch.start).tolist():
             metric.update([], list(labels.get(index, [])), (s.height, s.width))
             if metric.frames:
                 return

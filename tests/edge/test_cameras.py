@@ -13,6 +13,7 @@ from streams import RATE, counts, needs_gstreamer, pipeline, scene
 from test_daemon import wait_for
 
 from irdim.errors import InputError
+from irdim.history import longest_wait
 from irdim_edge.cameras import Began, Live, Shot
 from irdim_edge.cameras.drivers import open_driver
 from irdim_edge.cameras.drivers.driver import Grabbed
@@ -261,6 +262,31 @@ def test_a_core_that_sends_each_picture_several_times_is_as_fast_as_its_pictures
         assert np.diff([s.frame.time for s in shots])[1:] == pytest.approx(0.111 * step)
         assert shots[-1].interval == pytest.approx(0.111 * step)
         assert camera.trouble == ""
+
+
+def test_a_copy_that_is_lost_is_no_picture_and_a_picture_that_is_lost_is_one():
+    class Thrice(Script):
+        def grab(self, seconds: float) -> Grabbed | None:
+            got = super().grab(seconds)
+            return got and replace(got, pixels=np.full((32, 32), int(got.number) // 3, np.uint16))
+
+    gone = {182, *range(240, 243)}  # one copy of picture 60, and all of picture 80
+    camera = Live("west", Thrice(*((i * 0.037, i) for i in range(300) if i not in gone)))
+    _, shots = take(camera, 99)
+    assert [s.frame.index for s in shots] == [*range(80), *range(81, 100)]
+
+
+@pytest.mark.parametrize(("late", "gaps"), [(0.2, 0), (2.0, 1)])
+def test_of_times_of_arrival_a_burst_is_no_gap(late, gaps):
+    class Network(Script):
+        def grab(self, seconds: float) -> Grabbed | None:
+            got = super().grab(seconds)
+            return got and replace(got, stamped=got.time)
+
+    camera = Live("west", Network(*((i * 0.04 + late * (i >= 100), None) for i in range(150))))
+    _, shots = take(camera, 150)
+    waited = np.diff([s.frame.time for s in shots])
+    assert sum(w > longest_wait(s.interval) for w, s in zip(waited, shots[1:], strict=True)) == gaps
 
 
 def test_an_interval_that_would_make_every_frame_a_gap_is_said():

@@ -137,6 +137,7 @@ def test_what_is_given_is_checked_and_written(small_bundle, tmp_path):
         (["--upload", "sftp:///x"], "names no host"),
         (["--upload", "ftp//x/y"], "--upload: must be ftp://x/y, not ftp//x/y"),
         (["--upload", "sftp:/me@x/y"], "--upload: must be sftp://me@x/y"),
+        (["--upload", "file:/data/x"], "--upload: must be file:///data/x"),
         (["--upload", "me@x:logs"], "--upload: must be sftp://me@x/logs"),
         (["--upload", "sftp://me:hidden@host/x"], "holds a credential"),
     ],

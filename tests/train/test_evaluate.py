@@ -171,6 +171,9 @@ def test_an_older_evaluation_is_replaced_and_nothing_else_is(small_run, call, tm
     assert done.exit_code == 0, done.output
     assert "next: open eval/report.html" in done.stdout
     assert (tmp_path / "eval/report.html").exists()
+    assert call(small_run, "--out", "eval").exit_code == 0  # all of it is its own
+    (tmp_path / "eval/.report.html.x.tmp").touch()  # and what a kill left
+    assert call(small_run, "--out", "eval").exit_code == 0
     (tmp_path / "eval/notes.md").write_text("dear")
     done = call(small_run, "--out", "eval")
     assert "notes.md in it is not of irdim" in str(done.exception)

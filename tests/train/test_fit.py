@@ -2,6 +2,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from irdim_train.devices import choose_device
 from irdim_train.evaluate import evaluate, rescore
 from irdim_train.fit import fit
 from irdim_train.model import GridDetector
-from irdim_train.runs import FitConfig, load_model, load_tensors
+from irdim_train.runs import FitConfig, load_model, load_tensors, read_run
 from irdim_train.staging import held_folder
 from irdim_train.torch_engine import TorchEngine
 
@@ -118,7 +119,6 @@ def test_a_second_one_in_the_same_folder_leaves_the_first_alone(small_patches, t
 
 
 def test_a_loss_that_is_not_finite_stops_and_names_the_patches(small_patches, tmp_path):
-    import shutil
 
     broken = tmp_path / "patches"
     shutil.copytree(small_patches, broken)
@@ -270,24 +270,44 @@ def test_too_large_a_batch_leaves_nothing_that_blocks_the_next_try(small_patches
     assert not (tmp_path / "run").exists()
 
 
+def stopped_at(run, patches, config, share):
+    """A run with about this share of its steps."""
+    asked = []
+
+    def stop(step, total, loss):
+        if step >= share * total and not asked:
+            asked.append(step)
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(patches, run, config, progress=stop)
+
+
 def test_whole_frames_are_those_of_the_patches_as_they_were(tmp_path):
     from rendered import make_data, render_sequence
 
     from irdim_train.crop import crop
 
-    config = FitConfig(width=0.125, epochs=0.1, batch=16, whole=0.5)
+    config = FitConfig(width=0.125, epochs=1, least_steps=20, batch=16, whole=0.5)
     make_data(tmp_path / "data", 3)
     with Dataset.open(tmp_path / "data") as data:
         crop(data, tmp_path / "patches", size=32, frame_step=1, register=False)
         patches = Patches.open(tmp_path / "patches")
+        stopped_at(tmp_path / "run", patches, config, 0.2)
+        shutil.copytree(tmp_path / "run", tmp_path / "early")
+        stopped_at(tmp_path / "run", patches, config, 0.8)
+        shutil.copytree(tmp_path / "run", tmp_path / "late")
+        began = read_run(tmp_path / "run")["frames_digest"]
         fit(patches, tmp_path / "run", config)
         frames = [Frame(t, t / 25, f) for t, f in enumerate(render_sequence(9)[0])]
         data.add_sequence("later", frames, {}, split="train", group="later", source="rendered", who="tests")
         fit(patches, tmp_path / "run", config)  # what came after the crop is not read
         box = data.boxes(data.sequence("seq0"))[20][0]
         data.supersede(box.id, None, who="tests", why="none there")
-    with pytest.raises(InputError, match=r"labels or frames of .* have changed since the run began"):
-        fit(patches, tmp_path / "run", config)
+    with pytest.raises(InputError, match=r"labels or frames of .* have changed since the run began to read"):
+        fit(patches, tmp_path / "late", config)
+    assert fit(patches, tmp_path / "early", config)["frames_digest"] != began  # none was read yet
+    assert fit(patches, tmp_path / "run", config)["frames_digest"] == began  # all were
 
 
 def test_corrected_boxes_make_other_patches(small_patches, tmp_path):

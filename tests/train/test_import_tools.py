@@ -355,6 +355,8 @@ def test_mot_images_that_count_from_0_or_have_no_numbers_go_in_their_order_and_i
     for name, stems, part in (
         ("zero", ("frame_000000", "frame_000002"), "numbered from 0, so frame 1 is frame_000000.png"),
         ("letters", ("a", "b", "c"), "frame 1 is a.png"),
+        ("part", ("000101", "000102", "000103"), "frame 1 is 000101.png"),
+        ("times", ("1631023456.04", "1631023456.08", "1631023456.12"), "frame 1 is 1631023456.04.png"),
         ("tail", ("000001_ir8", "000002_ir8", "000003_ir8"), "frame 1 is 000001_ir8.png"),
     ):
         root = mot(tmp_path / name, rows_of(3))

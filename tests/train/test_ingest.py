@@ -322,12 +322,15 @@ def test_what_the_recording_is_labelled_with_goes_into_the_question(data, tmp_pa
     frames = [Frame(i, i / 25, pixels) for i, pixels in enumerate(whole)]
     data.add_sequence("night", frames, {13: [Box(*at, 5, 5)]}, split="train", group="roof", source="x", who="anna")
     ingest(data, str(tmp_path / "depot"))
-    (item,) = data.queue_items()
-    assert item.box.label == label
+    field_log(tmp_path / "depot", 1, kind="false_alarm")  # which claims what it claims
+    ingest(data, str(tmp_path / "depot"))
+    item, claim = sorted(data.queue_items(), key=lambda i: i.kind, reverse=True)
+    assert (item.box.label, claim.box.label) == (label, "interference")
     assert item.reason.endswith(says)
+    assert claim.reason.endswith(says)
     field_log(tmp_path / "depot", 2, kind="still")  # other frames under the same name
     ingest(data, str(tmp_path / "depot"))
-    other = next(i for i in data.queue_items() if i.id != item.id)
+    other = next(i for i in data.queue_items() if i.id not in (item.id, claim.id))
     assert (other.box.label, "is labelled" in other.reason) == ("interference", False)
 
 

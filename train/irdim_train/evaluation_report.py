@@ -16,6 +16,8 @@ from irdim_train.evaluation_plots import draw_plots
 
 DESCRIPTION, FORMAT, VERSION = "evaluation.json", "irdim-evaluation", 1
 CURVE_POINTS = 300
+PLOTS = ("precision-recall", "false-alarms", "threshold", "fa", "sequences", "by-*")
+OWN = ("report.html", *(f"{name}.png" for name in PLOTS))  # patterns of what else is in the folder
 
 
 def write_evaluation(folder: Path, model: Path, data: Dataset, evaluated: Evaluated) -> None:

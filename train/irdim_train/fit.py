@@ -28,7 +28,7 @@ from irdim_train.runs import (
     read_run,
     save_tensors,
 )
-from irdim_train.staging import held_folder
+from irdim_train.staging import held_folder, is_left
 from irdim_train.starters import STARTER, start_run
 from irdim_train.training import FitState, begin, resume, train
 from irdim_train.whole_frames import PatchesThenFrames, WholeFrameReader
@@ -76,14 +76,16 @@ def fit(
     state = begin(config, spec, ranks.device, start=start)
     reader = open_reader(patches, spec, config, state.model.stride, ranks)
     description["frames_digest"] = reader.frames_digest
-    _check_frames(out, description)
     out.mkdir(parents=True, exist_ok=True)
     with held_folder(out, ANOTHER) if ranks.first else contextlib.nullcontext():
         for path in out.iterdir() if ranks.first else ():
-            if _is_left(path):
+            if is_left(path):
                 path.unlink(missing_ok=True)
         if (out / CHECKPOINT).is_file():
             resume(state, out / CHECKPOINT)
+            description["frames_digest"] = _frames_read(state, config, out, reader.frames_digest)
+            if ranks.first and description["frames_digest"] != read_run(out).get("frames_digest"):
+                write_json(out / DESCRIPTION, {**read_run(out), "frames_digest": description["frames_digest"]})
         elif ranks.first:
             write_json(out / DESCRIPTION, description)
             if config.start == STARTER:
@@ -125,7 +127,7 @@ def open_reader(
 
 def _check_resumes(out: Path, description: dict[str, Any]) -> None:
     """A run that lies in `out` must be the same one."""
-    if not out.exists() or (out.is_dir() and all(_is_left(path) for path in out.iterdir())):
+    if not out.exists() or (out.is_dir() and all(is_left(path) for path in out.iterdir())):
         return
     there = read_run(out)
     if FitConfig(**there["config"]) != FitConfig(
@@ -138,21 +140,21 @@ def _check_resumes(out: Path, description: dict[str, Any]) -> None:
         )
 
 
-def _check_frames(out: Path, description: dict[str, Any]) -> None:
-    """Nor may the whole frames, or their labels, be others than they were when it began; a run of before that was noted is believed."""
-    if not (out / DESCRIPTION).is_file():
-        return
-    began = read_run(out).get("frames_digest")
-    if began not in (None, description["frames_digest"]):
-        raise InputError(
-            f"{out}: the labels or frames of {description['data']} have changed since the run began, and its last steps read whole frames; choose another "
-            "--out to train on them as they are now"
-        )
+def _frames_read(state: FitState, config: FitConfig, out: Path, now: str | None) -> str | None:
+    """Digest of the whole frames that a run which goes on has read, or will read. now: of those that there are.
 
-
-def _is_left(path: Path) -> bool:
-    """Whether it is of a kill in mid-write."""
-    return path.name.startswith(".") and path.name.endswith(".tmp")
+    Raises InputError where it is among them, and they or their labels are others than before; a run of before that was noted is believed.
+    """
+    there = read_run(out)
+    before = there.get("frames_digest")
+    if before in (None, now) or state.step <= state.total - round(config.whole * state.total):
+        return now
+    if state.step >= state.total:
+        return str(before)
+    raise InputError(
+        f"{out}: the labels or frames of {there['data']} have changed since the run began to read whole frames; choose another --out to train on them "
+        "as they are now"
+    )
 
 
 def _finish(

@@ -82,8 +82,13 @@ def _is_ours(out: Path, description: str, made_as: str) -> bool:
 
 def _foreign(out: Path, own: Sequence[str]) -> list[str]:
     """Names at the top of a folder that is there which irdim did not write."""
-    names = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
+    names = sorted(path.name for path in out.iterdir() if not is_left(path)) if out.is_dir() else []
     return [name for name in names if not any(fnmatch.fnmatchcase(name, pattern) for pattern in own)]
+
+
+def is_left(path: Path) -> bool:
+    """Whether a file is what a kill in mid-write left (irdim.files.atomic_file)."""
+    return path.name.startswith(".") and path.name.endswith(".tmp")
 
 
 def tidy(out: Path) -> None:

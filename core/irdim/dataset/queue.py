@@ -183,7 +183,8 @@ def _add_track(
 ) -> int | None:
     """Add the boxes of a track, as the reviewer corrected them, and take away what covers their frames; the row of the one on the item's own frame.
 
-    A frame that has a label there already keeps that, unless the reviewer corrected the box there: then it takes the label's place.
+    A frame that has that label there already keeps it, unless the reviewer corrected the box there: then, as where another class is labelled, it takes the
+    label's place.
     """
     sequence, row = sequence_of(store, item.sequence_id), None
     if strange := set(corrected) - set(_frames(item)):
@@ -196,11 +197,14 @@ def _add_track(
         if box is None:
             continue
         box = Box(box.x, box.y, box.w, box.h, label)
-        there = [b for b in live.get(frame, []) if b.label != IGNORE and math.hypot(b.x - box.x, b.y - box.y) <= SAME]
-        if there and frame not in corrected:
+        away = {b.id: math.hypot(b.x - box.x, b.y - box.y) for b in live.get(frame, []) if b.label != IGNORE}
+        there = min(
+            (b for b in live.get(frame, []) if away.get(b.id, SAME + 1) <= SAME), key=lambda b: away[b.id], default=None
+        )
+        if there is not None and there.label == label and frame not in corrected:
             continue
-        if there:
-            added = boxes.supersede(store, there[0].id, box, who=who, why=why, iteration=iteration)
+        if there is not None:
+            added = boxes.supersede(store, there.id, box, who=who, why=why, iteration=iteration)
         else:
             added = boxes.add(store, sequence, frame, box, who=who, why=why, iteration=iteration)
         row = added if frame == item.frame else row

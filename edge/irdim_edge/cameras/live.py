@@ -26,6 +26,7 @@ LOOK_EVERY = 0.2  # seconds that one wait for a frame lasts, so that a stop is h
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds before the first and between later tries to open it again
 HANGS = 30.0  # seconds that one call of a library may take
 MEASURED = 50  # frames from which its interval is judged
+ARRIVAL = 0.5  # seconds between frames at least, as far as gaps go, where their times are those of arrival: a network is late by more than a frame
 
 
 class Live:
@@ -107,6 +108,7 @@ class Live:
         last: Grabbed | None = None  # that came
         shown: Grabbed | None = None  # that was no repetition
         first, index, waits = 0.0, -1, list[float]()
+        missing, repeats = 0, False  # since the last picture; whether this core sends one several times
         fault, conditions = "", Conditions()
         while not stopping.is_set():
             got, now = self._call(self._driver.grab, LOOK_EVERY), time.monotonic()
@@ -119,15 +121,19 @@ class Live:
             if last is None:
                 first = got.time
             else:
-                index += self._missing(last, got)
+                missing += self._missing(last, got)
             last = got
             if repeated:
+                repeats = True
                 self.counts["repeated"] += 1
                 if now - changed > self._stuck:
                     raise CameraLost(f"the same picture for {self._stuck:g} s: the camera hangs, or shows {_what(got)}")
                 continue
-            # a core may send each of its pictures several times: only pictures are numbered, and it is as fast as they come
-            index += 1
+            # a core may send each of its pictures several times: only pictures are numbered, and it is as fast as they come; of what is missing then nobody
+            # knows whether it was a picture, but by the clock
+            if shown is not None and repeats:
+                missing = round((got.time - shown.time) / self._measured) - 1 if self._measured else 0
+            index, missing = index + 1 + max(missing, 0), 0
             if shown is not None and got.time > shown.time:
                 waits.append(got.time - shown.time)
             if len(waits) == MEASURED:
@@ -140,6 +146,8 @@ class Live:
             if index % self._step == 0:
                 frame = Frame(index // self._step, got.time - first, got.pixels)
                 known = self._interval or self._measured
+                if known and not self._interval and got.time == got.stamped:
+                    known = max(known, ARRIVAL / self._step)
                 interval = known * self._step if known else None
                 yield Shot(frame, utc_of(got.stamped), got.stamped, fault, interval)
                 fault = ""

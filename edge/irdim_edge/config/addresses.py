@@ -34,7 +34,8 @@ def check_url(url: str) -> None:
 def _meant(text: str) -> str | None:
     """The URL that sftp:/host, ftp//host and scp's me@host:folder are meant for."""
     if found := re.match(r"([a-z][a-z0-9+]+)(?::/?|//)(?=[^/])", text, re.IGNORECASE):
-        return f"{found[1]}://{text[found.end() :]}"
+        root = "/" if found[1].lower() == "file" else ""
+        return f"{found[1]}://{root}{text[found.end() :]}"
     if found := re.match(r"([\w.-]+@[\w.-]+):/?", text):
         return f"sftp://{found[1]}/{text[found.end() :]}"
     return None

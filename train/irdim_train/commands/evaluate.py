@@ -65,7 +65,7 @@ def command(
     from irdim_train.distributed import join_ranks
     from irdim_train.evaluate import default_split, evaluate
     from irdim_train.evaluated import evaluate_protocols
-    from irdim_train.evaluation_report import DESCRIPTION, FORMAT, write_evaluation
+    from irdim_train.evaluation_report import DESCRIPTION, FORMAT, OWN, write_evaluation
     from irdim_train.models import open_model
     from irdim_train.staging import staged_folder
 
@@ -84,7 +84,7 @@ def command(
         if not ranks.first:
             evaluate(card, engine, dataset, split=split or default_split(dataset), radius=radii[0], ranks=ranks)
             return
-        folder = stack.enter_context(staged_folder(out, DESCRIPTION, FORMAT, ["report.html", "*.png"])) if out else None
+        folder = stack.enter_context(staged_folder(out, DESCRIPTION, FORMAT, OWN)) if out else None
         bar = stack.enter_context(progress_bar("evaluate"))
         split = split or default_split(dataset)
         task = bar.add_task("evaluate", total=sum(s.length for s in dataset.sequences(split)))

@@ -102,7 +102,9 @@ def command(
     task = bar.add_task("iterate", total=None)
 
     def tell(text: str) -> None:
-        bar.reset(task, description=text, total=None)
+        nonlocal task
+        bar.remove_task(task)  # its total would stay
+        task = bar.add_task(text, total=None)
         bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     try:

@@ -79,9 +79,10 @@ def _names(path: Path) -> dict[int, str]:
 
 
 def _images(files: Sequence[Path]) -> _Images:
-    """Frame numbers are those in the images' names, of which some may be missing."""
+    """Frame numbers are those in the images' names, of which some may be missing; but not where these begin elsewhere than at 0 or 1, as those of a part of a
+    recording do, or times."""
     numbers = [int(runs[-1]) for file in files if (runs := re.findall(r"[0-9]+", file.stem))]
-    if len(set(numbers)) < len(files):
+    if len(set(numbers)) < len(files) or min(numbers, default=0) > 1:
         numbers = list(range(1, len(files) + 1))
         note = f"the names of the images do not number them; taken in their order, frame 1 is {files[0].name}"
     elif 0 in numbers:

@@ -15,7 +15,7 @@ from irdim.dataset import Dataset, LabelledBox, Sequence, digest_of
 from irdim.errors import InputError
 from irdim.fieldlog import LOW_CONFIDENCE, SAMPLE, FieldLog
 from irdim.sources import Frame
-from irdim.tracks import MISSED
+from irdim.tracks import FALSE_ALARM, MISSED
 from irdim_train.labelling import is_labelled
 
 WHO, UNSEEN = "irdim-train ingest", "not looked at yet"
@@ -43,10 +43,11 @@ def add_suspect(
     label = {MISSED: TARGET, LOW_CONFIDENCE: TARGET, SAMPLE: IGNORE}.get(log.kind, INTERFERENCE)
     proposed = Box(min(x, width - 0.01), min(y, height - 0.01), w, h, label)
     if log.kind != SAMPLE and recording and (there := _labelled_at(data, recording, log)) is not None:
-        # a drone that hovers is no interference where it is labelled; `missed` and `false_alarm` claim what they claim, and the reason speaks against them
+        # a drone that hovers is no interference where it is labelled; of `missed` and `false_alarm` the claim is decided, and the reason speaks against it
         named = f"its recording, {recording.name}, is labelled"
         reason += f"; {named}: {there[0].label if there else 'nothing'} here"
-        proposed = replace(proposed, label=there[0].label) if there else proposed
+        claims = log.kind in (MISSED, FALSE_ALARM)
+        proposed = replace(proposed, label=there[0].label) if there and not claims else proposed
     new = data.enqueue(
         key=question.pop("item"),
         kind=log.kind,

@@ -7,11 +7,10 @@ from typing import Any
 
 from irdim.boxes import IGNORE, Box
 from irdim.dataset import Dataset, LabelledBox, Sequence
+from irdim.dataset.queue import SAME
 from irdim.dataset.records import TRACK
 from irdim_train.labelling.follow import Followed
 from irdim_train.labelling.propose import NEAR, Proposal
-
-SAME = 3.0  # px between the centres of two labels of one target
 
 
 def is_labelled(boxes: Mapping[int, ListOf[LabelledBox]]) -> bool:
@@ -76,9 +75,9 @@ def known_places(data: Dataset, sequence: Sequence) -> dict[int, list[tuple[floa
 
 def _held_frames(data: Dataset, sequence: Sequence) -> set[int]:
     """Frames of a region to ignore, or a cover, that an open question may replace."""
-    asked = {i.frame for i in data.queue_items("open") if i.sequence_id == sequence.id and i.box_id is not None}
+    asked = {i.box_id for i in data.queue_items("open") if i.sequence_id == sequence.id and i.box_id is not None}
     labels = data.boxes(sequence) if asked else {}
-    return {frame for frame in asked if any(b.label == IGNORE for b in labels.get(frame, []))}
+    return {frame for frame, of in labels.items() if any(b.label == IGNORE and b.id in asked for b in of)}
 
 
 def _known_share(p: Proposal, taken: dict[int, list[tuple[float, float]]]) -> float:
