@@ -18,6 +18,16 @@ class Box:
     label: str = TARGET
 
 
+def holds(box: Box, x: float, y: float) -> bool:
+    """Whether a point lies in a box, its edge included."""
+    return abs(x - box.x) <= box.w / 2 and abs(y - box.y) <= box.h / 2
+
+
+def covers(box: Box, shape: tuple[int, int]) -> bool:
+    """Whether a box says that nobody has looked at a frame of this shape, (H, W): a region to ignore as large as the whole."""
+    return box.label == IGNORE and box.h >= shape[0] and box.w >= shape[1]
+
+
 @dataclass(frozen=True, slots=True)
 class Detection:
     """What the network reports: centre (x, y), size (w, h) in pixels, score = confidence x p(label)."""

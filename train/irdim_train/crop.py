@@ -144,12 +144,17 @@ def _check_frames(out: Path, there: dict[str, str], now: dict[str, str]) -> None
         raise InputError(f"{out}: was cropped from other frames than this data set has now; replace it with --fresh")
 
 
-def _check_sequence(sequence: Sequence, size: int, writer: PatchWriter) -> None:
+def check_fits(sequence: Sequence, size: int) -> None:
+    """Raises InputError where a patch of `size` px does not fit into a sequence's frames."""
     if min(sequence.height, sequence.width) < size:
         raise InputError(
             f"sequence {sequence.name}: frames of {sequence.width}x{sequence.height} are smaller than a patch of {size}; "
             "choose a smaller --size"
         )
+
+
+def _check_sequence(sequence: Sequence, size: int, writer: PatchWriter) -> None:
+    check_fits(sequence, size)
     if not np.can_cast(sequence.dtype, writer.dtype):
         raise InputError(
             f"sequence {sequence.name}: {sequence.dtype}, but the patch file holds {writer.dtype}; crop with --fresh"

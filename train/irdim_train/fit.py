@@ -83,9 +83,10 @@ def fit(
                 path.unlink(missing_ok=True)
         if (out / CHECKPOINT).is_file():
             resume(state, out / CHECKPOINT)
-            description["frames_digest"] = _frames_read(state, config, out, reader.frames_digest)
-            if ranks.first and description["frames_digest"] != read_run(out).get("frames_digest"):
-                write_json(out / DESCRIPTION, {**read_run(out), "frames_digest": description["frames_digest"]})
+            there = read_run(out)
+            description["frames_digest"] = _frames_read(state, config, out, there, reader.frames_digest)
+            if ranks.first:
+                write_json(out / DESCRIPTION, {**there, "frames_digest": description["frames_digest"]})
         elif ranks.first:
             write_json(out / DESCRIPTION, description)
             if config.start == STARTER:
@@ -140,12 +141,11 @@ def _check_resumes(out: Path, description: dict[str, Any]) -> None:
         )
 
 
-def _frames_read(state: FitState, config: FitConfig, out: Path, now: str | None) -> str | None:
-    """Digest of the whole frames that a run which goes on has read, or will read. now: of those that there are.
+def _frames_read(state: FitState, config: FitConfig, out: Path, there: dict[str, Any], now: str | None) -> str | None:
+    """Digest of the whole frames that a run which goes on has read, or will read. there: its description; now: of those that there are.
 
     Raises InputError where it is among them, and they or their labels are others than before; a run of before that was noted is believed.
     """
-    there = read_run(out)
     before = there.get("frames_digest")
     if before in (None, now) or state.step <= state.total - round(config.whole * state.total):
         return now

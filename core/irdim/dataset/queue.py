@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from collections.abc import Sequence as ListOf
 
-from irdim.boxes import IGNORE, INTERFERENCE, LABELS, TARGET, Box
+from irdim.boxes import IGNORE, INTERFERENCE, LABELS, TARGET, Box, covers
 from irdim.dataset import boxes, schema, sequences
 from irdim.dataset.records import DECISIONS, LABELLED_BACKGROUND, TRACK, QueueItem, Sequence
 from irdim.dataset.store import Store, to_json
@@ -215,7 +215,7 @@ def _uncover(store: Store, sequence: Sequence, frames: list[int], *, who: str, w
     """Take away what covers whole frames because nobody had looked at them; smaller `ignore` boxes are somebody's decision, and stay."""
     live = boxes.live(store, sequence)
     for box in [box for frame in frames for box in live.get(frame, [])]:
-        if box.label == IGNORE and box.w >= sequence.width and box.h >= sequence.height:
+        if covers(box, (sequence.height, sequence.width)):
             boxes.supersede(store, box.id, None, who=who, why=why, iteration=iteration)
 
 
@@ -240,8 +240,9 @@ def _as_it_was(store: Store, box_id: int | None) -> int | None:
 def _is_gone_cover(store: Store, sequence: Sequence, row: int) -> bool:
     """Whether a box covered its whole frame, and does no longer."""
     box = _box(store, row)
-    cover = box is not None and box.label == IGNORE and box.w >= sequence.width and box.h >= sequence.height
-    return cover and bool(store.rows("SELECT id FROM boxes WHERE supersedes = ?", (row,)))
+    if box is None or not covers(box, (sequence.height, sequence.width)):
+        return False
+    return bool(store.rows("SELECT id FROM boxes WHERE supersedes = ?", (row,)))
 
 
 def _box(store: Store, row: int) -> Box | None:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from irdim.boxes import IGNORE, INTERFERENCE, TARGET, Box, Detection
+from irdim.boxes import IGNORE, INTERFERENCE, TARGET, Box, Detection, holds
 from irdim.metrics.metric import Change, Counted, Metric
-from irdim.metrics.pairwise import DEFAULT_RADIUS, holds
+from irdim.metrics.pairwise import DEFAULT_RADIUS
 from irdim.scr import core
 
 Rectangle = tuple[int, int, int, int]  # top, left, bottom, right; the last two lie outside

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from irdim.boxes import IGNORE, TARGET, Box, Detection
+from irdim.boxes import TARGET, Box, Detection, covers
 from irdim.metrics.score import Score
 from irdim.score_scale import ScoreScale
 
@@ -91,7 +91,7 @@ class Metric(ABC):
         A frame that nobody has looked at (an `ignore` box covers it whole, and no target is labelled) counts for nothing, its time and pixels neither.
         """
         labels = list(labels)
-        covered = any(b.label == IGNORE and b.w >= shape[1] and b.h >= shape[0] for b in labels)
+        covered = any(covers(b, shape) for b in labels)
         if covered and not any(b.label == TARGET for b in labels):
             return
         reported = sorted((d for d in detections if d.label == TARGET), key=lambda d: -d.score)

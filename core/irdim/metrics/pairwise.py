@@ -7,7 +7,7 @@ what lies below it, and one pass gives the counts at every threshold.
 from abc import abstractmethod
 from collections.abc import Sequence
 
-from irdim.boxes import IGNORE, INTERFERENCE, TARGET, Box, Detection
+from irdim.boxes import IGNORE, INTERFERENCE, TARGET, Box, Detection, holds
 from irdim.metrics.metric import NEVER, Change, Counted, Metric
 
 DEFAULT_RADIUS = 3.0  # px
@@ -96,8 +96,3 @@ def overlap(a: Box | Detection, b: Box | Detection) -> float:
     if width <= 0 or height <= 0:
         return 0.0
     return width * height / (a.w * a.h + b.w * b.h - width * height)
-
-
-def holds(box: Box, x: float, y: float) -> bool:
-    """Whether a point lies in a box, its edge included."""
-    return abs(x - box.x) <= box.w / 2 and abs(y - box.y) <= box.h / 2

@@ -9,8 +9,8 @@ import numpy as np
 import scipy
 
 LARGEST = 150_000  # pixels; a frame of more is registered at half its size, or less: what counts is texture, of which it has enough
-FLAT = (
-    0.6  # share of the pixels that usually have texture; with half of them, the median of all would be next to nothing
+TEXTURED = (
+    0.6  # share of the pixels with any texture; with hardly more than half, the median of all would be next to nothing
 )
 SMOOTH = 1.5  # px; noise goes, texture stays
 
@@ -38,11 +38,11 @@ def texture(frame: np.ndarray) -> Texture:
     band = smooth - _large_scales(image, max(6 * SMOOTH / binned, SMOOTH))
     usual = np.abs(band[::4, ::3]).ravel()
     if (
-        np.count_nonzero(usual) < FLAT * usual.size
-    ):  # a sky that is clipped to black has none, and would hide the ground below it
+        0 < np.count_nonzero(usual) < TEXTURED * usual.size
+    ):  # a sky that is clipped to black would hide the ground below it
         usual = usual[usual > 0]
     usual.partition(usual.size // 2)
-    limit = 6 * float(usual[usual.size // 2]) if usual.size else 0.0
+    limit = 6 * float(usual[usual.size // 2])
     np.clip(band, -limit, limit, out=band)  # one hot pixel or one bright target must not decide
     return Texture(binned, band, scipy.fft.rfft2(band * _window(band.shape), padded(band.shape), workers=1))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from irdim.boxes import IGNORE, INTERFERENCE, TARGET, Box
+from irdim.boxes import IGNORE, INTERFERENCE, TARGET, Box, holds
 from irdim.dataset import Dataset, LabelledBox, Sequence, digest_of
 from irdim.errors import InputError
 from irdim.fieldlog import LOW_CONFIDENCE, SAMPLE, FieldLog
@@ -94,14 +94,10 @@ def _labelled_at(data: Dataset, recording: Sequence, log: FieldLog) -> list[Labe
         return None
     x, y, w, h = log.place
     x, y = x + left, y + top
-    near = [b for b in labels.get(index, []) if b.label != IGNORE and _meet(b, Box(x, y, w, h))]
+    near = [
+        b for b in labels.get(index, []) if b.label != IGNORE and (holds(b, x, y) or holds(Box(x, y, w, h), b.x, b.y))
+    ]
     return sorted(near, key=lambda b: (b.x - x) ** 2 + (b.y - y) ** 2)
-
-
-def _meet(one: Box, other: Box) -> bool:
-    """Whether the centre of either lies in the other."""
-    dx, dy = abs(one.x - other.x), abs(one.y - other.y)
-    return any(dx <= b.w / 2 and dy <= b.h / 2 for b in (one, other))
 
 
 def _unseen(frames: np.ndarray, times: list[float]) -> tuple[list[Frame], dict[int, list[Box]]]:

@@ -10,11 +10,12 @@ from irdim.dataset import Dataset
 from irdim.differencing import InputSpec
 from irdim.errors import InputError
 from irdim.history import with_full_history
-from irdim_train.crop import check_size
+from irdim_train.crop import check_fits, check_size
 from irdim_train.iterating.pool import not_looked_at
 from irdim_train.iterating.rules import in_truth
 from irdim_train.iterating.state import LoopConfig
 from irdim_train.model import GridDetector
+from irdim_train.refining.folds import scenes_for
 
 
 def check_loop(config: LoopConfig, data: Dataset) -> None:
@@ -29,9 +30,7 @@ def check_loop(config: LoopConfig, data: Dataset) -> None:
         GridDetector(fit.backbone, spec.channels, fit.width)
     _check_frames(config, spec, data)
     _check_pool(config, data)
-    scenes = {s.group for s in data.sequences("train")}
-    if config.folds > len(scenes):
-        raise InputError(f"--folds {config.folds}: the training sequences are of only {len(scenes)} scenes")
+    scenes_for(data, config.folds)
     if config.truth is not None:
         with Dataset.open(Path(config.truth)) as truth:
             asked = not_looked_at(data, config.pool) if config.choose == "random" else data.sequences("train")
@@ -51,10 +50,7 @@ def _check_labelled(data: Dataset) -> None:
 def _check_frames(config: LoopConfig, spec: InputSpec, data: Dataset) -> None:
     check_size(config.size)
     for s in [*data.sequences("train"), *data.sequences("val")]:
-        if min(s.height, s.width) < config.size:
-            raise InputError(
-                f"sequence {s.name}: frames of {s.width}x{s.height} are smaller than a patch of {config.size}; choose a smaller --size"
-            )
+        check_fits(s, config.size)
     if not any(with_full_history(data.times(s), spec, s.interval).any() for s in data.sequences("train")):
         raise InputError(
             f"{data.path}: no training frame has {spec.history} frames of history; choose a smaller --frame-step"

@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from irdim.boxes import IGNORE, TARGET, Box
+from irdim.boxes import IGNORE, TARGET, Box, holds
 from irdim.dataset import Dataset, LabelledBox, Sequence
 from irdim.dataset.records import TRACK, UNLABELLED
 from irdim.fieldlog import SAMPLE
@@ -62,13 +62,9 @@ def open_questions(data: Dataset, pool: ListOf[str]) -> dict[int, dict[int, list
         ):
             cover = LabelledBox(x, y, w + 2 * MARGIN, h + 2 * MARGIN, IGNORE)
             here = labels[item.sequence_id].get(frame, [])
-            if not any(b.label != IGNORE and _covers(cover, b) for b in here):
+            if not any(b.label != IGNORE and holds(cover, b.x, b.y) for b in here):
                 found.setdefault(item.sequence_id, {}).setdefault(frame, []).append(cover)
     return found
-
-
-def _covers(region: Box, box: Box) -> bool:
-    return abs(region.x - box.x) <= region.w / 2 and abs(region.y - box.y) <= region.h / 2
 
 
 def unseen_frames(data: Dataset, sequence: Sequence) -> list[int]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from irdim.boxes import IGNORE, INTERFERENCE, TARGET, Box
+from irdim.boxes import IGNORE, INTERFERENCE, TARGET, Box, covers, holds
 from irdim.dataset import Sequence
 from irdim.tracks import MISSED, STILL, Verdict
 
@@ -11,7 +11,7 @@ NEAR = 4.0  # px
 
 def is_unseen(boxes: Iterable[Box], sequence: Sequence) -> bool:
     """Whether nobody has looked at a frame: a region to ignore covers it whole."""
-    return any(b.label == IGNORE and b.w >= sequence.width and b.h >= sequence.height for b in boxes)
+    return any(covers(b, (sequence.height, sequence.width)) for b in boxes)
 
 
 def is_known(verdict: Verdict, boxes: Iterable[Box], sequence: Sequence) -> bool:
@@ -20,11 +20,9 @@ def is_known(verdict: Verdict, boxes: Iterable[Box], sequence: Sequence) -> bool
     A missed target that is labelled is the network's fault, not the labels'; a false alarm on a labelled target is none, and
     on a labelled interference it is known.
     """
-    boxes = list(boxes)
-    unseen = is_unseen(boxes, sequence)
+    shape = (sequence.height, sequence.width)
     for b in boxes:
-        whole = b.w >= sequence.width and b.h >= sequence.height
-        if b.label == IGNORE and not (unseen and whole) and _inside(verdict, b):
+        if b.label == IGNORE and not covers(b, shape) and holds(b, verdict.x, verdict.y):
             return True
         answers = (INTERFERENCE,) if verdict.kind == STILL else (TARGET, INTERFERENCE)
         if b.label in answers and (b.x - verdict.x) ** 2 + (b.y - verdict.y) ** 2 <= NEAR**2:
@@ -35,7 +33,3 @@ def is_known(verdict: Verdict, boxes: Iterable[Box], sequence: Sequence) -> bool
 def looked_for(verdict: Verdict) -> str:
     """The label that a verdict proposes."""
     return TARGET if verdict.kind == MISSED else INTERFERENCE
-
-
-def _inside(v: Verdict, b: Box) -> bool:
-    return abs(v.x - b.x) <= b.w / 2 and abs(v.y - b.y) <= b.h / 2

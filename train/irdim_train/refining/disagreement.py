@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import log_expit
 
-from irdim.boxes import CLASSES, IGNORE, Box
+from irdim.boxes import CLASSES, IGNORE, Box, holds
 from irdim.dataset import LabelledBox
 from irdim.dataset.records import LABELLED_BACKGROUND, MISPLACED, UNLABELLED, WRONG_CATEGORY
 from irdim.grid import CONFIDENCE, FIRST_CLASS, OFFSET, X, Y, decode
@@ -78,12 +78,10 @@ def judge_frame(
     What lies in a region to ignore is not judged.
     """
     ignored = [b for b in labels if b.label == IGNORE]
-    labels = [b for b in labels if b.label != IGNORE and not any(_covers(i, b.x, b.y) for i in ignored)]
+    labels = [b for b in labels if b.label != IGNORE and not any(holds(i, b.x, b.y) for i in ignored)]
     answers = _answers(output, stride)
     found = decode(output, stride, FAINT, shape)
-    free = [
-        d for d in found if not any(_covers(i, d.x, d.y) for i in ignored) and all(_away(d, b) > AT for b in labels)
-    ]
+    free = [d for d in found if not any(holds(i, d.x, d.y) for i in ignored) and all(_away(d, b) > AT for b in labels)]
     doubts: list[Doubt] = []
     losses: dict[int, float] = {}
     errors: list[float] = []
@@ -131,7 +129,7 @@ def judge_frame(
             doubts.append(Doubt(LABELLED_BACKGROUND, frame, _plain(b), b.id, losses[b.id], float(-z), confidence))
     for n, d in enumerate(free):
         if n not in moved_here and not any(
-            _covers(b, d.x, d.y) for b in labels
+            holds(b, d.x, d.y) for b in labels
         ):  # else another answer about what is labelled
             z = _bounded(_logit(d.score))
             doubts.append(
@@ -181,7 +179,3 @@ def _plain(b: Box) -> Box:
 
 def _away(a: object, b: object) -> float:
     return float(np.hypot(a.x - b.x, a.y - b.y))  # type: ignore[attr-defined]
-
-
-def _covers(region: Box, x: float, y: float) -> bool:
-    return abs(x - region.x) <= region.w / 2 and abs(y - region.y) <= region.h / 2

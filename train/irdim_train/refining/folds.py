@@ -38,9 +38,7 @@ def fold_engines(
     """
     description = read_run(run)
     patches = Patches.open(Path(description["patches"]))
-    groups = sorted({s.group for s in data.sequences("train")})
-    if len(groups) < folds:
-        raise InputError(f"--folds {folds}: the training sequences are of only {len(groups)} scenes")
+    groups = scenes_for(data, folds)
     order = np.random.default_rng(0).permutation(len(groups))
     part = {groups[g]: i % folds for i, g in enumerate(order.tolist())}
     config = FitConfig(**description["config"])
@@ -60,6 +58,14 @@ def fold_engines(
         own += snapshot_engines(out, data, device) if course else []
         engines |= dict.fromkeys(inside, own)
     return engines
+
+
+def scenes_for(data: Dataset, folds: int) -> list[str]:
+    """The scenes of the training sequences, by name. Raises InputError where there are fewer than folds."""
+    groups = sorted({s.group for s in data.sequences("train")})
+    if len(groups) < folds:
+        raise InputError(f"--folds {folds}: the training sequences are of only {len(groups)} scenes")
+    return groups
 
 
 def start_of_folds(config: FitConfig) -> str | None:
