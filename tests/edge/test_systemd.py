@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,12 +27,27 @@ from irdim_edge.upload import Uploader
 UNIT = Path(__file__).resolve().parents[2] / "deploy" / "irdim-edge@.service"
 
 
+@contextlib.contextmanager
+def listening(folder: Path, seconds: float) -> Iterator[socket.socket]:
+    """systemd's end of the socket `notify`."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        supervisor.bind(str(folder / "notify"))
+        supervisor.settimeout(seconds)
+        yield supervisor
+
+
+def started(folder: Path, bundle: Path) -> tuple[threading.Thread, list[Summary]]:
+    """A daemon in a thread, and where its summary will be."""
+    settings, given = load_config(config(folder, bundle)), list[Summary]()
+    running = threading.Thread(target=lambda: given.append(daemon.run(settings, threading.Event())))
+    running.start()
+    return running, given
+
+
 def test_it_says_when_it_is_ready_alive_and_stopping(small_bundle, tmp_path):
     record(tmp_path / "clip.npy", length=400)
     path = tmp_path / "notify"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
-        supervisor.bind(str(path))
-        supervisor.settimeout(60)
+    with listening(tmp_path, 60) as supervisor:
         command = [*EDGE, "run", str(config(tmp_path, small_bundle, **{"camera.rate": 50}))]
         running = subprocess.Popen(command, env={**os.environ, "NOTIFY_SOCKET": str(path)}, stdout=subprocess.DEVNULL)
         while (said := supervisor.recv(4096)) != b"READY=1":
@@ -59,14 +75,9 @@ def test_a_hung_engine_is_said_once_and_starves_the_watchdog(small_bundle, tmp_p
     monkeypatch.setattr(OnnxEngine, "run", run_once)
     monkeypatch.setattr(pipeline, "HANGS", 1.0)
     record(tmp_path / "clip.npy", length=40)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
-        supervisor.bind(str(tmp_path / "notify"))
-        supervisor.settimeout(20)
+    with listening(tmp_path, 20) as supervisor:
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        settings = load_config(config(tmp_path, small_bundle))
-        given: list[Summary] = []
-        running = threading.Thread(target=lambda: given.append(daemon.run(settings, threading.Event())))
-        running.start()
+        running, given = started(tmp_path, small_bundle)
         assert hung.wait(20)
         time.sleep(1.5)
         supervisor.setblocking(False)
@@ -98,8 +109,7 @@ def test_without_a_watchdog_a_process_that_hangs_ends_itself(small_bundle, tmp_p
         "from irdim_edge.cli import app; app(['run', sys.argv[1]])"
     )
     unwatched = {k: v for k, v in os.environ.items() if k not in ("NOTIFY_SOCKET", "WATCHDOG_USEC")}
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
-        supervisor.bind(str(tmp_path / "notify"))
+    with listening(tmp_path, 20):
         watchdog = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "60000000"} if watched else {}
         command = [sys.executable, "-c", code, str(path)]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**unwatched, **watchdog}) as process:
@@ -135,14 +145,9 @@ def test_a_replay_says_that_it_stops_once_its_last_upload_is_done(small_bundle, 
 
     monkeypatch.setattr(Uploader, "run_once", slow)
     record(tmp_path / "clip.npy", length=70)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
-        supervisor.bind(str(tmp_path / "notify"))
-        supervisor.settimeout(30)
+    with listening(tmp_path, 30) as supervisor:
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        settings = load_config(config(tmp_path, small_bundle))
-        given: list[Summary] = []
-        running = threading.Thread(target=lambda: given.append(daemon.run(settings, threading.Event())))
-        running.start()
+        running, given = started(tmp_path, small_bundle)
         assert uploading.wait(30)
         said, updated = [], set()
         while (one := supervisor.recv(4096).decode()) != "STOPPING=1":
@@ -159,9 +164,7 @@ def test_a_replay_says_that_it_stops_once_its_last_upload_is_done(small_bundle, 
 
 def test_the_watchdog_is_fed_while_an_engine_is_built(monkeypatch, tmp_path):
     monkeypatch.setattr(systemd, "OPENING_EVERY", 0.05)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
-        supervisor.bind(str(tmp_path / "notify"))
-        supervisor.settimeout(20)
+    with listening(tmp_path, 20) as supervisor:
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         notifier = Notifier()
         with notifier.opening("building"):
